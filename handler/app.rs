@@ -1,0 +1,97 @@
+//! The long-lived parts of the product, wired once and nowhere else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::chat::{Chat, ChatSettings};
+use crate::clock::Clock;
+use crate::config::{BlobHome, Config};
+use crate::error::Result;
+use crate::index::Index;
+use crate::index::segments::{SegmentIndex, SegmentSettings};
+use crate::ingest::extract::Extractor;
+use crate::ingest::ledger::Ledger;
+use crate::ingest::pipeline::{Ingest, NameLocks};
+use crate::models::ChatModel;
+use crate::models::openai::OpenAiModel;
+use crate::stores::blobs::BlobStore;
+use crate::stores::blobs::azure::AzureBlobs;
+use crate::stores::blobs::local::LocalBlobs;
+use crate::stores::records::RecordStore;
+use crate::stores::records::sqlite::SqliteRecords;
+
+/// Everything a function can call.
+pub struct App {
+    /// What the product was told from outside.
+    pub config: Config,
+    /// Where documents are.
+    pub documents: Arc<dyn BlobStore>,
+    /// Where small facts are.
+    pub records: Arc<dyn RecordStore>,
+    /// Where passages are found.
+    pub index: Arc<Index>,
+    /// How documents become passages.
+    pub ingest: Ingest,
+    /// How questions become answers.
+    pub chat: Arc<Chat>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl App {
+    /// Wires the parts. Opens what lies on this machine; calls nobody over the network.
+    pub fn from_config(config: Config, clock: Clock) -> Result<Self> {
+        for name in &config.unused {
+            warn!(setting = name, "a setting was set that nothing uses yet");
+        }
+        let documents = open_blobs(&config.documents)?;
+        let records: Arc<dyn RecordStore> =
+            Arc::new(SqliteRecords::open(&config.data.join("records.db"), clock.clone())?);
+        let segment_settings = SegmentSettings {
+            cache: config.data.join("cache"),
+            refresh: config.index_refresh,
+            language: config.language,
+        };
+        let segments = SegmentIndex::new(open_blobs(&config.index)?, segment_settings, clock.clone());
+        let index = Arc::new(Index::on_segments(segments));
+        let ingest = Ingest {
+            documents: Arc::clone(&documents),
+            ledger: Ledger::new(Arc::clone(&records), clock.clone(), config.ingest.lease),
+            index: Arc::clone(&index),
+            extractor: Arc::new(Extractor::new(config.extract.clone())),
+            settings: config.ingest.clone(),
+            clock: clock.clone(),
+            locks: NameLocks::default(),
+        };
+        let model = match &config.model {
+            Some(settings) => ChatModel::OpenAi(OpenAiModel::open(settings.clone())?),
+            None => ChatModel::Extractive,
+        };
+        let chat = Arc::new(Chat { index: Arc::clone(&index), model, settings: chat_settings(&config) });
+        Ok(Self { config, documents, records, index, ingest, chat, clock })
+    }
+
+    /// The longest that maintenance may work, so that it can still say what it did before the invocation must end.
+    pub fn maintenance_time(&self) -> Duration {
+        self.config.invocation_timeout.mul_f32(0.8)
+    }
+}
+
+fn open_blobs(home: &BlobHome) -> Result<Arc<dyn BlobStore>> {
+    Ok(match home {
+        BlobHome::Folder(folder) => Arc::new(LocalBlobs::open(folder)?),
+        BlobHome::Container { account, container } => Arc::new(AzureBlobs::open(account, container)?),
+    })
+}
+
+fn chat_settings(config: &Config) -> ChatSettings {
+    ChatSettings {
+        passages: config.chat_passages,
+        max_answer_tokens: config.max_answer_tokens,
+        evidence_threshold: config.evidence_threshold,
+        timeout: config.answer_timeout,
+        ..ChatSettings::default()
+    }
+}

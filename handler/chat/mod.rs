@@ -1,0 +1,205 @@
+//! A question becomes an answer. What enters is who asks, a valid question and its history; what leaves is one stream of
+//! `ChatEvent`s, the same for every wire format. It reads the index and asks a model; it never writes the index, and
+//! knows nothing of HTTP.
+
+pub mod answer;
+pub mod citation;
+pub mod evidence;
+pub mod marker;
+pub mod prompt;
+pub mod question;
+pub mod retrieve;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use self::question::Question;
+use crate::document::{DocumentId, DocumentName, Passage};
+use crate::index::Index;
+use crate::models::{ChatModel, Usage};
+
+/// Everything that answering needs, wired once at start.
+pub struct Chat {
+    /// Where passages are found.
+    pub index: Arc<Index>,
+    /// Who words the answers.
+    pub model: ChatModel,
+    /// The limits.
+    pub settings: ChatSettings,
+}
+
+/// The limits of answering. The defaults suit passages of about 1,000 characters and a model with 8,000 tokens or more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatSettings {
+    /// How many passages an answer may draw on.
+    pub passages: usize,
+    /// The most characters of a question.
+    pub question_chars: usize,
+    /// The most turns of history that a model sees.
+    pub history_turns: usize,
+    /// The most tokens, by estimate, that these turns may have together.
+    pub history_tokens: usize,
+    /// The most tokens of an answer.
+    pub max_answer_tokens: u32,
+    /// The share of the question, weighted by how telling its words are, that the passages must cover to be worth an answer.
+    pub evidence_threshold: f32,
+    /// The share of a sentence's words that a passage must have to be cited for it.
+    pub citation_support: f32,
+    /// When an answer has to be complete.
+    pub timeout: Duration,
+}
+
+impl Default for ChatSettings {
+    fn default() -> Self {
+        Self {
+            passages: 6,
+            question_chars: 1_000,
+            history_turns: 10,
+            history_tokens: 1_500,
+            max_answer_tokens: 800,
+            evidence_threshold: 0.5,
+            citation_support: 0.4,
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A question with what was said before it, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatRequest {
+    /// What is asked now.
+    pub question: Question,
+    /// What was said before.
+    pub history: Vec<Turn>,
+}
+
+/// One message of an earlier exchange. It comes from the caller, so it is data like any other.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// Who said it.
+    pub role: Role,
+    /// The words.
+    pub text: String,
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Turn({:?}, {} bytes)", self.role, self.text.len())
+    }
+}
+
+/// Who said something. There is no role for instructions: those are never the caller's to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The person.
+    User,
+    /// An earlier answer.
+    Assistant,
+}
+
+/// What happens while an answer is made: a context first, then texts and citations, then at most one usage, then done.
+/// A failure ends the stream as an `Err` item instead.
+#[derive(Clone, PartialEq)]
+pub enum ChatEvent {
+    /// What was found.
+    Context(Context),
+    /// The next words of the answer.
+    Text(String),
+    /// The words just said are supported by this passage. They end without white space: who shows the citation puts a gap.
+    Citation(Citation),
+    /// What the model charged.
+    Usage(Usage),
+    /// The answer is complete.
+    Done(Done),
+}
+
+impl fmt::Debug for ChatEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Context(context) => context.fmt(f),
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Citation(citation) => citation.fmt(f),
+            Self::Usage(usage) => usage.fmt(f),
+            Self::Done(done) => done.fmt(f),
+        }
+    }
+}
+
+/// What was found for a question.
+#[derive(Clone, PartialEq)]
+pub struct Context {
+    /// The passages, best first, numbered from 1.
+    pub passages: Vec<CitedPassage>,
+    /// Which state of the index they are from.
+    pub generation: u64,
+    /// What was searched for: the question, with the one before it when it makes no sense alone.
+    pub query: String,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("passages", &self.passages.len())
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A passage with the number that answers cite it by.
+#[derive(Clone, PartialEq)]
+pub struct CitedPassage {
+    /// From 1.
+    pub number: usize,
+    /// The passage.
+    pub passage: Passage,
+}
+
+impl fmt::Debug for CitedPassage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CitedPassage({}, {})", self.number, self.passage.id)
+    }
+}
+
+/// A checked pointer from a sentence of an answer to the passage that supports it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Citation {
+    /// The passage's number in the context.
+    pub number: usize,
+    /// The passage.
+    pub passage_id: String,
+    /// Its document.
+    pub document_id: DocumentId,
+    /// That document's name.
+    pub name: DocumentName,
+    /// The page, for formats that have pages.
+    pub page: Option<u32>,
+    /// Where to look: the name, with the page where there is one.
+    pub source: String,
+    /// The words of the passage that support the sentence best.
+    pub quote: String,
+}
+
+impl fmt::Debug for Citation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Citation({}, {})", self.number, self.passage_id)
+    }
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Whether the answer is that the documents do not say.
+    pub abstained: bool,
+    /// Whether the token limit cut the answer off.
+    pub truncated: bool,
+    /// The passages cited, in order of first mention, each once. Empty without `abstained` means: nothing in the answer
+    /// could be traced to a passage, and the answer ends with a sentence saying so.
+    pub citations: Vec<Citation>,
+    /// How many markers of the model pointed nowhere or at a passage that does not support its sentence.
+    pub dropped_citations: usize,
+    /// Who worded the answer.
+    pub model: String,
+}

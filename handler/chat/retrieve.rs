@@ -1,0 +1,60 @@
+//! From a question to numbered passages. What enters is a principal and a request, what leaves is the context of the
+//! answer with the question's weighted terms. It is the only place of chat that searches, and it always searches as somebody.
+
+use crate::chat::evidence::{QuestionTerms, question_terms};
+use crate::chat::{ChatRequest, ChatSettings, CitedPassage, Context, Role};
+use crate::document::Principal;
+use crate::error::Result;
+use crate::index::{Index, Query};
+
+/// A question with at most this many telling words leans on the one before it.
+const LEANING_TERMS: usize = 2;
+
+/// What was found, and what to measure it by.
+#[derive(Clone, Debug)]
+pub struct Retrieved {
+    /// The passages, numbered, with what was searched for.
+    pub context: Context,
+    /// The terms of the question and what each is worth.
+    pub terms: QuestionTerms,
+}
+
+/// Searches for a question as `principal`.
+pub async fn retrieve(
+    index: &Index,
+    principal: &Principal,
+    request: &ChatRequest,
+    settings: &ChatSettings,
+) -> Result<Retrieved> {
+    let question = request.question.as_str();
+    let telling = evidence_terms_of(index, question);
+    let (text, question_start) = query_text(request, telling);
+    let found = index.search(principal, &Query { text: text.clone(), limit: settings.passages }).await?;
+    let terms = question_terms(&text, question_start, &index.analyze(&text), &found.terms);
+    let numbered = found.hits.into_iter().take(settings.passages).enumerate();
+    let passages = numbered.map(|(at, hit)| CitedPassage { number: at + 1, passage: hit.passage }).collect();
+    Ok(Retrieved { context: Context { passages, generation: found.generation, query: text }, terms })
+}
+
+fn evidence_terms_of(index: &Index, question: &str) -> usize {
+    question_terms(question, 0, &index.analyze(question), &[]).num_telling
+}
+
+/// What to search for, and where in it the question itself starts. A question that leans on the one before it, as "and in
+/// Norway?" does, is searched together with it.
+fn query_text(request: &ChatRequest, num_telling: usize) -> (String, usize) {
+    let question = request.question.as_str();
+    let last = request.history.iter().rev().find(|turn| turn.role == Role::User).map(|turn| turn.text.trim());
+    match last {
+        Some(last) if num_telling <= LEANING_TERMS && !last.is_empty() => {
+            let earlier: String = last.chars().take(question_chars(last)).collect();
+            (format!("{earlier}\n{question}"), earlier.len() + 1)
+        }
+        _ => (question.to_owned(), 0),
+    }
+}
+
+/// How much of an earlier turn is searched: a pasted letter is not a question.
+fn question_chars(text: &str) -> usize {
+    text.chars().count().min(500)
+}

@@ -1,0 +1,159 @@
+//! The command line: one file for each command. The same domain calls as behind HTTP, with bars and tables for people and
+//! `--json` for programs.
+
+pub mod ask;
+pub mod documents;
+pub mod host;
+pub mod ingest;
+pub mod maintain;
+pub mod search;
+pub mod serve;
+pub mod settings;
+pub mod stop;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::source::{Problem, Source};
+use crate::error::{Error, ErrorKind};
+use crate::telemetry::{self, LogReader};
+
+/// Wrong settings end the process with this status, as sysexits.h has it.
+const EXIT_CONFIG: u8 = 78;
+
+/// Chat over an organisation's own documents.
+#[derive(Parser)]
+#[command(name = "handler", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    shared: Shared,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  handler serve --documents ./papers           watch a folder and answer over HTTP on 127.0.0.1:7071
+  handler ingest report.pdf notes/             add files and folders
+  handler ask \"When does the warranty end?\"    ask from the terminal
+  handler settings                             every setting, its value and where that came from
+
+Settings are environment variables; `handler settings` lists them. Without a command, and started by the Functions host,
+the process serves the host.";
+
+/// Options of every command.
+#[derive(Args, Clone)]
+struct Shared {
+    /// Folder of everything the embedded forms keep [default: ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder of the documents [default: documents in the data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    documents: Option<PathBuf>,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer over HTTP, watch the documents folder, run the schedules
+    Serve(serve::ServeArgs),
+    /// Add files and folders, and make them answerable
+    Ingest(ingest::IngestArgs),
+    /// Ask a question and get an answer with its sources
+    Ask(ask::AskArgs),
+    /// Find the passages that fit a query
+    Search(search::SearchArgs),
+    /// List the documents and what became of each
+    Documents(documents::DocumentsArgs),
+    /// Compare storage with the index now, and repair what differs
+    Maintain(maintain::MaintainArgs),
+    /// Show every setting, its value and where it came from
+    Settings(settings::SettingsArgs),
+}
+
+/// Runs the command that the arguments name and says with what status the process ends.
+pub fn run(program: PathBuf) -> ExitCode {
+    let cli = Cli::parse();
+    let source = source(&cli.shared);
+    if let Some(Command::Settings(args)) = &cli.command {
+        return settings::run(args, &source, program, cli.shared.json);
+    }
+    let config = match Config::from_source(&source, program) {
+        Ok(config) => config,
+        Err(problems) => return misconfigured(&source, &problems),
+    };
+    #[cfg(feature = "crash-points")]
+    crate::config::crash_point(&source).into_iter().for_each(crate::crash::arm);
+    let Some(command) = cli.command else {
+        let Some(port) = config.host_port else {
+            let _printed = <Cli as clap::CommandFactory>::command().print_help();
+            return ExitCode::from(2);
+        };
+        telemetry::start(config.log_level, LogReader::Machine);
+        return block_on(async move { host::run(open(config)?, port).await });
+    };
+    let is_server = matches!(command, Command::Serve(_));
+    let log_level = if is_server { config.log_level } else { config.log_level.min(tracing::Level::WARN) };
+    telemetry::start(log_level, if is_server { LogReader::Machine } else { LogReader::Person });
+    let json = cli.shared.json;
+    block_on(async move {
+        let app = open(config)?;
+        match command {
+            Command::Serve(args) => serve::run(app, args).await,
+            Command::Ingest(args) => ingest::run(&app, args, json).await,
+            Command::Ask(args) => ask::run(&app, args, json).await,
+            Command::Search(args) => search::run(&app, args, json).await,
+            Command::Documents(args) => documents::run(&app, args, json).await,
+            Command::Maintain(args) => maintain::run(&app, args, json).await,
+            Command::Settings(_) => unreachable!("handled before the settings were read"),
+        }
+    })
+}
+
+fn source(shared: &Shared) -> Source {
+    let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+    Source::environment()
+        .with_override("KNOWLEDGE_WORKER_DATA", text(&shared.data))
+        .with_override("KNOWLEDGE_WORKER_DOCUMENTS", text(&shared.documents))
+}
+
+fn open(config: Config) -> Result<Arc<App>, Error> {
+    App::from_config(config, Clock::system()).map(Arc::new)
+}
+
+fn block_on(work: impl Future<Output = Result<ExitCode, Error>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(work),
+        Err(e) => Err(Error::new(ErrorKind::Internal, "cannot start the runtime").caused_by(e)),
+    };
+    ended.unwrap_or_else(|e| {
+        eprintln!("error: {}", e.chain());
+        ExitCode::FAILURE
+    })
+}
+
+/// Says what is wrong with the settings. Under the Functions host the process stays up, because three exits would stop the
+/// whole host: it answers every call with the names of the settings instead.
+fn misconfigured(source: &Source, problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        eprintln!("error: {} {}", problem.name, problem.problem);
+    }
+    match host::port_of(source) {
+        Some(port) => {
+            telemetry::start(tracing::Level::INFO, LogReader::Machine);
+            let names: Vec<&str> = problems.iter().map(|problem| problem.name).collect();
+            let sentence = format!("these settings need attention: {}", names.join(", "));
+            block_on(async move { host::run_misconfigured(sentence, port).await })
+        }
+        None => ExitCode::from(EXIT_CONFIG),
+    }
+}

@@ -1,0 +1,55 @@
+//! `handler search`: the passages that fit a query.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::app::App;
+use crate::chat::question::Question;
+use crate::document::Principal;
+use crate::error::Result;
+use crate::index::Query;
+
+/// Characters of a passage that are shown.
+const EXCERPT_CHARS: usize = 240;
+
+#[derive(Args)]
+pub(super) struct SearchArgs {
+    /// The query
+    #[arg(required = true, num_args = 1.., value_name = "QUERY")]
+    query: Vec<String>,
+    /// How many passages to show
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    top: usize,
+}
+
+/// Finds. The status is 1 when nothing was found.
+pub(super) async fn run(app: &App, args: SearchArgs, json: bool) -> Result<ExitCode> {
+    let question = Question::parse(&args.query.join(" "), app.config.max_message_chars)?;
+    let query = Query { text: question.as_str().to_owned(), limit: args.top };
+    let found = app.index.search(&Principal::anonymous(), &query).await?;
+    if json {
+        let passages: Vec<_> =
+            found.hits.iter().map(|hit| json!({"source": hit.passage.source(), "passage": hit.passage})).collect();
+        println!("{}", json!({"results": passages, "generation": found.generation}));
+    } else {
+        for (number, hit) in found.hits.iter().enumerate() {
+            let headings = hit.passage.heading_path.join(" > ");
+            println!("{}. {}  {headings}", number + 1, hit.passage.source());
+            println!("   {}\n", excerpt(&hit.passage.text));
+        }
+        if found.hits.is_empty() {
+            println!("nothing found");
+        }
+    }
+    Ok(if found.hits.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn excerpt(text: &str) -> String {
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match flat.char_indices().nth(EXCERPT_CHARS) {
+        Some((end, _)) => format!("{}…", &flat[..end]),
+        None => flat,
+    }
+}

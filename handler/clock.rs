@@ -1,0 +1,41 @@
+//! The one place that asks what time it is, so that a test can say it instead.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+/// The wall clock, or a clock that only moves when told to. Clones of a manual clock move together.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    manual_ms: Option<Arc<AtomicI64>>,
+}
+
+impl Clock {
+    /// The machine's own clock.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// A clock that stands at `start` until [`Clock::advance`] moves it.
+    pub fn manual(start: DateTime<Utc>) -> Self {
+        Self { manual_ms: Some(Arc::new(AtomicI64::new(start.timestamp_millis()))) }
+    }
+
+    /// The present moment.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
+    pub fn now(&self) -> DateTime<Utc> {
+        match &self.manual_ms {
+            None => Utc::now(),
+            Some(ms) => DateTime::from_timestamp_millis(ms.load(Ordering::SeqCst)).unwrap_or(DateTime::<Utc>::MAX_UTC),
+        }
+    }
+
+    /// Moves a manual clock forward; does nothing to the machine's clock.
+    pub fn advance(&self, by: Duration) {
+        if let Some(ms) = &self.manual_ms {
+            ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
+}

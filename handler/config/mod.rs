@@ -1,0 +1,283 @@
+//! Settings become one typed [`Config`], from any source, with every problem reported at once. Nobody else reads the
+//! environment.
+
+pub mod settings;
+pub mod source;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use self::source::{Problem, Reader, Source};
+use crate::index::segments::analyze::StemmerLanguage;
+use crate::ingest::chunk::ChunkSettings;
+use crate::ingest::extract::ExtractSettings;
+use crate::ingest::formats::ExtractLimits;
+use crate::ingest::pipeline::IngestSettings;
+use crate::models::openai::{OpenAiSettings, ServerKind};
+use crate::stores::shared_key::StorageAccount;
+
+/// Variables that the platform sets and that are no settings of ours.
+pub const PLATFORM_VARIABLES: &[&str] =
+    &["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_APP_ROOT_PATH", "IDENTITY_ENDPOINT", "KNOWLEDGE_WORKER_CRASH_AT"];
+
+/// How long connecting to a model may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// CPU seconds for each second that reading a document may take: it may use two threads at most.
+const CPU_PER_WALL: u64 = 1;
+
+/// Where blobs are.
+#[derive(Clone, Debug)]
+pub enum BlobHome {
+    /// In a folder of this machine.
+    Folder(PathBuf),
+    /// In a container of a storage account.
+    Container {
+        /// The account and the way to sign in.
+        account: StorageAccount,
+        /// The container's name.
+        container: String,
+    },
+}
+
+/// Everything the product is told from outside, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Least important log lines that are written.
+    pub log_level: tracing::Level,
+    /// The port of the Functions host, when it has started this process.
+    pub host_port: Option<u16>,
+    /// Folder of what the embedded forms keep.
+    pub data: PathBuf,
+    /// Where documents are.
+    pub documents: BlobHome,
+    /// The name of their container, which events carry.
+    pub documents_container: String,
+    /// Where the index is.
+    pub index: BlobHome,
+    /// How text becomes terms.
+    pub language: StemmerLanguage,
+    /// How long another instance's changes may be missed.
+    pub index_refresh: Duration,
+    /// How documents are read.
+    pub extract: ExtractSettings,
+    /// How documents are ingested.
+    pub ingest: IngestSettings,
+    /// Documents one caller may have uploaded.
+    pub max_documents_per_user: u64,
+    /// The chat model; extractive answers without one.
+    pub model: Option<OpenAiSettings>,
+    /// Passages an answer may rest on.
+    pub chat_passages: usize,
+    /// Characters of a question.
+    pub max_message_chars: usize,
+    /// Tokens of an answer.
+    pub max_answer_tokens: u32,
+    /// Share of a question's weighted terms the passages must hold.
+    pub evidence_threshold: f32,
+    /// How long an answer may take.
+    pub answer_timeout: Duration,
+    /// How long an invocation may take.
+    pub invocation_timeout: Duration,
+    /// Bytes of an invocation's body.
+    pub max_invocation_bytes: usize,
+    /// How often the local host compares folder and index.
+    pub sweep: Duration,
+    /// Reserved settings that were set although nothing uses them yet.
+    pub unused: Vec<&'static str>,
+}
+
+impl Config {
+    /// Reads every setting. `program` is the path of this very binary, which reads documents in processes of its own.
+    pub fn from_source(source: &Source, program: PathBuf) -> Result<Self, Vec<Problem>> {
+        let mut reader = Reader::new(source);
+        check_environment(&mut reader);
+        let host_port = host_port(&mut reader);
+        let data = data_folder(&reader, host_port.is_some());
+        let account = storage_account(&mut reader, host_port.is_some());
+        let documents = home(&mut reader, account.as_ref(), "DOCUMENTS_CONTAINER", || {
+            source.raw("KNOWLEDGE_WORKER_DOCUMENTS").0.map_or_else(|| data.join("documents"), PathBuf::from)
+        });
+        let index = home(&mut reader, account.as_ref(), "INDEX_CONTAINER", || data.join("index"));
+        let invocation_timeout = Duration::from_secs(reader.number("INVOCATION_TIMEOUT_SECONDS", 1, 86_400));
+        let config = Self {
+            log_level: reader.parsed("LOG_LEVEL", tracing::Level::INFO),
+            host_port,
+            documents,
+            documents_container: reader.text("DOCUMENTS_CONTAINER").unwrap_or_default(),
+            index,
+            language: reader.parsed("INDEX_LANGUAGE", "english".parse().expect("english is a language we know")),
+            index_refresh: Duration::from_secs(reader.number("INDEX_REFRESH_SECONDS", 0, 3_600)),
+            extract: extract_settings(&mut reader, program),
+            ingest: ingest_settings(&mut reader, invocation_timeout),
+            max_documents_per_user: reader.number("MAX_DOCUMENTS_PER_USER", 1, u64::MAX),
+            model: model(&mut reader),
+            chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
+            max_message_chars: bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000),
+            max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
+            evidence_threshold: evidence_threshold(&mut reader),
+            answer_timeout: Duration::from_secs(reader.number("TIMEOUT_SECONDS", 1, 230)),
+            invocation_timeout,
+            max_invocation_bytes: bounded(&mut reader, "MAX_INVOCATION_SIZE", 1 << 10, 1 << 32),
+            sweep: Duration::from_secs(reader.number("SWEEP_SECONDS", 1, 86_400)),
+            unused: unused(source),
+            data,
+        };
+        reader.finish()?;
+        Ok(config)
+    }
+}
+
+/// The point of ingestion at which a test wants the process stopped.
+#[cfg(feature = "crash-points")]
+pub fn crash_point(source: &Source) -> Option<String> {
+    source.raw("KNOWLEDGE_WORKER_CRASH_AT").0.map(str::to_owned)
+}
+
+fn check_environment(reader: &mut Reader<'_>) {
+    match reader.text("ENVIRONMENT").as_deref() {
+        Some("dev" | "staging") => {}
+        Some("prod") => reader.problem(
+            "ENVIRONMENT",
+            "`prod` needs a way to authenticate callers, which this release does not have; use `staging` behind function keys",
+        ),
+        _ => reader.problem("ENVIRONMENT", "must be dev, staging or prod"),
+    }
+}
+
+fn host_port(reader: &mut Reader<'_>) -> Option<u16> {
+    let text = reader.text("FUNCTIONS_CUSTOMHANDLER_PORT")?;
+    match text.parse() {
+        Ok(port) => Some(port),
+        Err(_) => {
+            reader.problem("FUNCTIONS_CUSTOMHANDLER_PORT", "must be a port");
+            None
+        }
+    }
+}
+
+/// Under the host the package is mounted read-only, so what is kept goes to the temporary directory.
+fn data_folder(reader: &Reader<'_>, under_host: bool) -> PathBuf {
+    match reader.text("KNOWLEDGE_WORKER_DATA") {
+        Some(folder) => PathBuf::from(folder),
+        None if under_host => std::env::temp_dir().join("knowledge-worker"),
+        None => PathBuf::from("data"),
+    }
+}
+
+fn storage_account(reader: &mut Reader<'_>, under_host: bool) -> Option<StorageAccount> {
+    let managed = reader.text("IDENTITY_ENDPOINT").is_some();
+    let named = reader.text("AZURE_STORAGE_ACCOUNT_NAME");
+    let connection = reader.text("AZURE_STORAGE_CONNECTION_STRING");
+    let of_the_host = reader.text("AzureWebJobsStorage").filter(|_| under_host);
+    if let Some(connection) = connection {
+        return reader.accept("AZURE_STORAGE_CONNECTION_STRING", StorageAccount::from_connection_string(&connection));
+    }
+    if let Some(name) = named {
+        return reader.accept("AZURE_STORAGE_ACCOUNT_NAME", StorageAccount::named(&name, managed));
+    }
+    let connection = of_the_host?;
+    reader.accept("AzureWebJobsStorage", StorageAccount::from_connection_string(&connection))
+}
+
+fn home(
+    reader: &mut Reader<'_>,
+    account: Option<&StorageAccount>,
+    container: &'static str,
+    folder: impl FnOnce() -> PathBuf,
+) -> BlobHome {
+    let name = reader.text(container).unwrap_or_default();
+    let valid = (3..=63).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if !valid {
+        reader.problem(container, "must have 3 to 63 lower-case letters, digits or hyphens");
+    }
+    match account {
+        Some(account) => BlobHome::Container { account: account.clone(), container: name },
+        None => BlobHome::Folder(folder()),
+    }
+}
+
+fn extract_settings(reader: &mut Reader<'_>, program: PathBuf) -> ExtractSettings {
+    let seconds = reader.number("EXTRACT_TIMEOUT_SECONDS", 1, 3_600);
+    ExtractSettings {
+        program,
+        max_workers: bounded(reader, "MAX_WORKERS", 1, 1_024),
+        memory_bytes: reader.number("EXTRACT_MEMORY_MB", 64, 1 << 20) << 20,
+        cpu_seconds: seconds * CPU_PER_WALL,
+        wall: Duration::from_secs(seconds),
+        limits: ExtractLimits {
+            max_pages: u32::try_from(reader.number("MAX_DOCUMENT_PAGES", 1, 1_000_000)).unwrap_or(u32::MAX),
+            max_text_bytes: bounded(reader, "MAX_DOCUMENT_TEXT", 1 << 10, 1 << 30),
+        },
+    }
+}
+
+fn ingest_settings(reader: &mut Reader<'_>, lease: Duration) -> IngestSettings {
+    let tokens = bounded(reader, "CHUNK_TOKENS", 20, 8_000);
+    let overlap_tokens = bounded(reader, "CHUNK_OVERLAP_TOKENS", 0, 4_000);
+    if overlap_tokens * 2 > tokens {
+        reader.problem("CHUNK_OVERLAP_TOKENS", "must be at most half of CHUNK_TOKENS");
+    }
+    IngestSettings {
+        max_document_bytes: reader.number("MAX_DOCUMENT_SIZE", 1, 1 << 32),
+        max_attempts: u32::try_from(reader.number("MAX_DOCUMENT_ATTEMPTS", 1, 100)).unwrap_or(u32::MAX),
+        chunk: ChunkSettings { tokens, overlap_tokens },
+        lease,
+    }
+}
+
+fn model(reader: &mut Reader<'_>) -> Option<OpenAiSettings> {
+    let azure =
+        reader.text("AZURE_OPENAI_ENDPOINT").map(|endpoint| ("AZURE_OPENAI_ENDPOINT", endpoint, ServerKind::Azure));
+    let other = reader.text("OPENAI_BASE_URL").map(|endpoint| ("OPENAI_BASE_URL", endpoint, ServerKind::Compatible));
+    let (setting, endpoint, kind) = azure.or(other)?;
+    let (key, model) = match kind {
+        ServerKind::Azure => ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_CHAT_DEPLOYMENT"),
+        ServerKind::Compatible => ("OPENAI_API_KEY", "OPENAI_MODEL"),
+    };
+    let api_key = reader.secret(key);
+    if kind == ServerKind::Azure && api_key.is_none() {
+        reader.problem(key, "must be set with AZURE_OPENAI_ENDPOINT");
+    }
+    let Some(name) = reader.text(model) else {
+        reader.problem(model, format!("must be set with {setting}"));
+        return None;
+    };
+    let endpoint = match Url::parse(&endpoint) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
+        _ => {
+            reader.problem(setting, "must be a web address");
+            return None;
+        }
+    };
+    let api_version = reader.text("AZURE_OPENAI_API_VERSION");
+    let settings = OpenAiSettings {
+        endpoint,
+        api_key,
+        model: name,
+        kind,
+        api_version,
+        temperature: None,
+        connect_timeout: CONNECT_TIMEOUT,
+    };
+    Some(settings)
+}
+
+fn evidence_threshold(reader: &mut Reader<'_>) -> f32 {
+    let threshold = reader.parsed("EVIDENCE_THRESHOLD", 0.5_f32);
+    if !(0.0..=1.0).contains(&threshold) {
+        reader.problem("EVIDENCE_THRESHOLD", "must be from 0 to 1");
+    }
+    threshold
+}
+
+fn bounded(reader: &mut Reader<'_>, name: &'static str, least: u64, most: u64) -> usize {
+    usize::try_from(reader.number(name, least, most)).unwrap_or(usize::MAX)
+}
+
+fn unused(source: &Source) -> Vec<&'static str> {
+    let set = |setting: &&settings::Setting| setting.reserved && source.raw(setting.name).1 != source::Origin::Default;
+    let set = settings::SETTINGS.iter().filter(set).filter(|setting| source.raw(setting.name).0.is_some());
+    set.map(|setting| setting.name).collect()
+}

@@ -1,0 +1,134 @@
+//! The one table of settings: name, default, what it is for. Whatever lists settings, in the README, in
+//! `local.settings.example.json` or on the command line, is made from it.
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The environment variable.
+    pub name: &'static str,
+    /// Used when the variable is absent or empty; none means: the feature is off, or the text says what happens.
+    pub default: Option<&'static str>,
+    /// A secret is never shown.
+    pub secret: bool,
+    /// Named for a later release: setting it changes nothing yet, and a warning says so.
+    pub reserved: bool,
+    /// One sentence for a person.
+    pub help: &'static str,
+}
+
+const fn plain(name: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { name, default: Some(default), secret: false, reserved: false, help }
+}
+
+const fn unset(name: &'static str, help: &'static str) -> Setting {
+    Setting { name, default: None, secret: false, reserved: false, help }
+}
+
+const fn secret(name: &'static str, help: &'static str) -> Setting {
+    Setting { name, default: None, secret: true, reserved: false, help }
+}
+
+const fn reserved(setting: Setting) -> Setting {
+    Setting { reserved: true, ..setting }
+}
+
+/// Every setting, in the order in which a person would meet them.
+pub const SETTINGS: &[Setting] = &[
+    plain(
+        "ENVIRONMENT",
+        "dev",
+        "`dev`, `staging` or `prod`. `prod` refuses to start while callers cannot be authenticated.",
+    ),
+    plain("LOG_LEVEL", "info", "`error`, `warn`, `info`, `debug` or `trace`."),
+    unset(
+        "KNOWLEDGE_WORKER_DATA",
+        "Folder of all that the embedded forms keep. Default: `./data`; under the Functions host a folder in the temporary directory.",
+    ),
+    unset(
+        "KNOWLEDGE_WORKER_DOCUMENTS",
+        "Folder of the documents when they are local. Default: `documents` in the data folder.",
+    ),
+    unset(
+        "AZURE_STORAGE_ACCOUNT_NAME",
+        "Storage account of documents and index, reached with the identity of the app.",
+    ),
+    secret("AZURE_STORAGE_CONNECTION_STRING", "The same with an account key, for Azurite and local work."),
+    secret(
+        "AzureWebJobsStorage",
+        "The host's own storage. Under the host it is the home of documents and index when no other is named.",
+    ),
+    plain("DOCUMENTS_CONTAINER", "documents", "Container of the documents."),
+    plain("INDEX_CONTAINER", "knowledge-base", "Container of the index."),
+    plain("MAX_DOCUMENT_SIZE", "10485760", "Bytes; a larger document is refused."),
+    plain("MAX_DOCUMENTS_PER_USER", "100", "Documents that one caller may have uploaded through the API."),
+    plain("MAX_WORKERS", "4", "Documents that are read at once, each in a process of its own."),
+    plain("MAX_DOCUMENT_ATTEMPTS", "5", "Attempts at one version of a document before it is quarantined."),
+    plain("EXTRACT_TIMEOUT_SECONDS", "30", "Reading one document may take this long."),
+    plain("EXTRACT_MEMORY_MB", "512", "Reading one document may use this much memory."),
+    plain("MAX_DOCUMENT_PAGES", "2000", "Pages; a longer document is refused."),
+    plain("MAX_DOCUMENT_TEXT", "10485760", "Bytes of text; a document that holds more is refused."),
+    plain("CHUNK_TOKENS", "300", "Largest passage, in estimated tokens."),
+    plain("CHUNK_OVERLAP_TOKENS", "40", "Tokens that neighbouring passages of one section share."),
+    plain("INDEX_LANGUAGE", "english", "Language whose word endings are cut off: `english`, `german`, …, or `none`."),
+    plain("INDEX_REFRESH_SECONDS", "2", "An instance may miss the changes of another one for this long."),
+    unset(
+        "AZURE_OPENAI_ENDPOINT",
+        "Address of an Azure OpenAI resource. Without it and without `OPENAI_BASE_URL`, answers are extractive.",
+    ),
+    secret("AZURE_OPENAI_API_KEY", "Its key."),
+    unset("AZURE_OPENAI_CHAT_DEPLOYMENT", "The deployment of a chat model."),
+    unset(
+        "AZURE_OPENAI_API_VERSION",
+        "Uses the older address form of deployments with this version, instead of `/openai/v1`.",
+    ),
+    unset("OPENAI_BASE_URL", "Address of any server with the OpenAI API, for example `http://127.0.0.1:11434/v1`."),
+    secret("OPENAI_API_KEY", "Its key, if it wants one."),
+    unset("OPENAI_MODEL", "The model to ask for there."),
+    plain("CHAT_PASSAGES", "6", "Passages that an answer may rest on."),
+    plain("MAX_MESSAGE_LENGTH", "1000", "Characters of a question."),
+    plain("MAX_ANSWER_TOKENS", "800", "Tokens a model may answer with."),
+    plain(
+        "EVIDENCE_THRESHOLD",
+        "0.5",
+        "Share of a question's weighted words that the passages must hold, else the answer is that nobody knows.",
+    ),
+    plain("TIMEOUT_SECONDS", "30", "An answer may take this long."),
+    plain(
+        "INVOCATION_TIMEOUT_SECONDS",
+        "240",
+        "An invocation ends itself after this long; must be shorter than `functionTimeout` in host.json.",
+    ),
+    plain(
+        "MAX_INVOCATION_SIZE",
+        "134217728",
+        "Bytes of an invocation's body; a blob trigger carries the blob in it, a third larger.",
+    ),
+    plain(
+        "SWEEP_SECONDS",
+        "30",
+        "`handler serve` compares the documents folder with the index this often, besides watching it.",
+    ),
+    reserved(secret("SECRET_KEY", "Signs the tokens of callers.")),
+    reserved(plain("RATE_LIMIT_PER_MINUTE", "60", "Requests a minute of one caller.")),
+    reserved(unset("AZURE_SEARCH_ENDPOINT", "An Azure AI Search service as the index.")),
+    reserved(unset("AZURE_FUNCTION_APP_URL", "Where actions are posted to.")),
+    reserved(plain("ENABLE_TELEMETRY", "false", "Sends traces and metrics.")),
+    reserved(secret("APPLICATIONINSIGHTS_CONNECTION_STRING", "Where they are sent.")),
+];
+
+/// The row of a setting.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// The table as Markdown, for the README.
+pub fn as_markdown() -> String {
+    let mut text = String::from("| Setting | Default | What it is for |\n|---|---|---|\n");
+    for setting in SETTINGS {
+        let default = setting.default.map_or_else(|| "—".to_owned(), |default| format!("`{default}`"));
+        let secret = if setting.secret { " (secret)" } else { "" };
+        let reserved = if setting.reserved { "Not used yet. " } else { "" };
+        text.push_str(&format!("| `{}`{secret} | {default} | {reserved}{} |\n", setting.name, setting.help));
+    }
+    text
+}

@@ -1,0 +1,122 @@
+//! The Microsoft AI Chat Protocol of 2024-05-29. What enters are the fields of a request, what leaves is a completion, or
+//! one line for each event: a first one with the context, then the words, then one with the checked citations.
+
+use serde_json::{Value, json};
+
+use super::fields::{self, Fields, invalid};
+use super::{Decoded, Dialect, Echo, RequestLimits, inline, text_of};
+use crate::chat::{ChatEvent, ChatRequest, Context, Done, Role};
+use crate::error::{Error, Result};
+use crate::models::Usage;
+
+/// Reads `messages`, the last of them the question. The `context` of a request may hold anything and changes nothing.
+pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
+    let messages = fields::array(body.take("messages"), "messages", limits)?;
+    body.take("context");
+    let session_state = body.take("sessionState");
+    body.finish("`messages`, `context` and `sessionState`")?;
+    let Some((last, earlier)) = messages.split_last() else {
+        return Err(invalid("`messages` is empty"));
+    };
+    let history = fields::turns(earlier, "messages")?;
+    let at = earlier.len();
+    match fields::turn(last, "messages", at)? {
+        Some(turn) if turn.role == Role::User => {}
+        _ => return Err(invalid(&format!("`messages[{at}]`, the last one, is not from the user"))),
+    }
+    let question = fields::question(&last["content"], &format!("messages[{at}].content"), limits)?;
+    let echo = Echo { dialect: Dialect::AiChatProtocol, session_state };
+    Ok(Decoded { request: ChatRequest { question, history }, echo })
+}
+
+/// A complete answer.
+pub(super) fn whole(echo: &Echo, events: &[ChatEvent]) -> Value {
+    let mut context = json!({ "data_points": { "text": [] }, "thoughts": [] });
+    let mut thoughts = Vec::new();
+    for event in events {
+        match event {
+            ChatEvent::Context(found) => {
+                context["data_points"] = data_points(found);
+                thoughts.push(search_thought(found));
+            }
+            ChatEvent::Usage(usage) => thoughts.push(usage_thought(*usage)),
+            ChatEvent::Done(done) => {
+                thoughts.push(answer_thought(done));
+                context["citations"] = json!(done.citations);
+                context["abstained"] = json!(done.abstained);
+            }
+            ChatEvent::Text(_) | ChatEvent::Citation(_) => {}
+        }
+    }
+    context["thoughts"] = Value::Array(thoughts);
+    context["followup_questions"] = json!([]);
+    json!({
+        "message": { "role": "assistant", "content": text_of(events) },
+        "context": context,
+        "sessionState": echo.session_state,
+    })
+}
+
+/// The line of one event, or `None` for an event that has none of its own.
+pub(super) fn line(echo: &Echo, event: &ChatEvent) -> Option<Value> {
+    let said = |content: &str| Some(json!({ "delta": { "content": content } }));
+    match event {
+        ChatEvent::Context(found) => Some(json!({
+            "delta": { "role": "assistant" },
+            "context": { "data_points": data_points(found), "thoughts": [search_thought(found)], "followup_questions": [] },
+            "sessionState": echo.session_state,
+        })),
+        ChatEvent::Text(text) => said(text),
+        ChatEvent::Citation(citation) => said(&inline(citation)),
+        ChatEvent::Usage(usage) => Some(json!({ "delta": {}, "context": { "thoughts": [usage_thought(*usage)] } })),
+        ChatEvent::Done(done) => Some(json!({
+            "delta": {},
+            "context": {
+                "citations": done.citations,
+                "abstained": done.abstained,
+                "thoughts": [answer_thought(done)],
+                "followup_questions": [],
+            },
+            "sessionState": echo.session_state,
+        })),
+    }
+}
+
+/// A failure. The protocol's own client throws whatever `error` holds, and every sample prints it: so it is a sentence.
+pub(super) fn error(error: &Error) -> Value {
+    json!({ "error": error.message() })
+}
+
+fn data_points(found: &Context) -> Value {
+    let texts: Vec<String> =
+        found.passages.iter().map(|cited| format!("{}: {}", cited.passage.source(), cited.passage.text)).collect();
+    json!({ "text": texts })
+}
+
+fn search_thought(found: &Context) -> Value {
+    json!({
+        "title": "Search",
+        "description": found.query,
+        "props": { "passages": found.passages.len(), "generation": found.generation },
+    })
+}
+
+fn usage_thought(usage: Usage) -> Value {
+    let total = usage.prompt_tokens.saturating_add(usage.completion_tokens);
+    let spent = json!({ "prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total });
+    json!({ "title": "Tokens", "description": null, "props": { "token_usage": spent } })
+}
+
+fn answer_thought(done: &Done) -> Value {
+    json!({
+        "title": "Answer",
+        "description": null,
+        "props": {
+            "model": done.model,
+            "abstained": done.abstained,
+            "truncated": done.truncated,
+            "citations": done.citations.len(),
+            "dropped_citations": done.dropped_citations,
+        },
+    })
+}

@@ -1,0 +1,123 @@
+//! The fields of a request body, read with care. What enters is a body, what leaves are its top-level fields, each once,
+//! and checked messages. Every refusal is a sentence that names the field and repeats nothing of what was sent.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::RequestLimits;
+use crate::chat::question::Question;
+use crate::chat::{Role, Turn};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The top-level fields of a body, in order.
+pub(super) struct Fields(Vec<(String, Value)>);
+
+impl Fields {
+    /// Reads a body: an object in which no field is given twice.
+    pub(super) fn read(body: &[u8]) -> Result<Self> {
+        let refused = match serde_json::from_slice(body) {
+            Ok(fields) => return Ok(fields),
+            // It stopped at the wrong kind of value, so what follows has not been read yet.
+            Err(error) if error.is_data() => serde_json::from_slice::<Value>(body).err(),
+            Err(error) => Some(error),
+        };
+        Err(match refused {
+            Some(e) => Error::new(
+                ErrorKind::MalformedJson,
+                format!("the body is not valid JSON (line {}, column {})", e.line(), e.column()),
+            ),
+            None => invalid("the body is not an object with each field once"),
+        })
+    }
+
+    /// Whether a field is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
+    /// Takes a field out; `null` stands in for one that is not there.
+    pub(super) fn take(&mut self, name: &str) -> Value {
+        let found = self.0.iter().position(|(key, _)| key == name);
+        found.map_or(Value::Null, |at| self.0.swap_remove(at).1)
+    }
+
+    /// Refuses what has not been taken: a field without effect would promise something.
+    pub(super) fn finish(self, known: &str) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(invalid(&format!("the body holds a field other than {known}"))) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Fields(Vec::new());
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    if fields.has(&key) {
+                        return Err(A::Error::custom("a field is given twice"));
+                    }
+                    fields.0.push((key, value));
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// A refusal that can be mended by sending something else.
+pub(super) fn invalid(sentence: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, sentence)
+}
+
+/// A question out of a field called `name`.
+pub(super) fn question(value: &Value, name: &str, limits: RequestLimits) -> Result<Question> {
+    let raw = value.as_str().ok_or_else(|| invalid(&format!("`{name}` is not a string")))?;
+    Question::parse(raw, limits.question_chars).map_err(|e| invalid(&format!("`{name}`: {}", e.message())))
+}
+
+/// The messages of a field called `name`.
+pub(super) fn array(value: Value, name: &str, limits: RequestLimits) -> Result<Vec<Value>> {
+    let Value::Array(messages) = value else {
+        return Err(invalid(&format!("`{name}` is not an array")));
+    };
+    if messages.len() > limits.messages {
+        return Err(invalid(&format!("`{name}` holds more than {} messages", limits.messages)));
+    }
+    Ok(messages)
+}
+
+/// One message of an array called `name`. `None` for a role that callers do not have: instructions from outside are
+/// accepted, because clients send them, and never followed.
+pub(super) fn turn(message: &Value, name: &str, at: usize) -> Result<Option<Turn>> {
+    if !message.is_object() {
+        return Err(invalid(&format!("`{name}[{at}]` is not an object")));
+    }
+    let text =
+        message["content"].as_str().ok_or_else(|| invalid(&format!("`{name}[{at}].content` is not a string")))?;
+    let role = match message["role"].as_str() {
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        Some("system") => return Ok(None),
+        _ => return Err(invalid(&format!("`{name}[{at}].role` is not one of user, assistant, system"))),
+    };
+    Ok(Some(Turn { role, text: text.to_owned() }))
+}
+
+/// The turns of all messages that have one.
+pub(super) fn turns(messages: &[Value], name: &str) -> Result<Vec<Turn>> {
+    let mut turns = Vec::new();
+    for (at, message) in messages.iter().enumerate() {
+        turns.extend(turn(message, name, at)?.filter(|turn| !turn.text.trim().is_empty()));
+    }
+    Ok(turns)
+}

@@ -1,0 +1,55 @@
+//! The shape with one `message` and a `conversation_history`. What enters are the fields of a request, what leaves is one
+//! object that has the same fields for success and failure.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::fields::{self, Fields};
+use super::{Decoded, Dialect, Echo, RequestLimits, text_of};
+use crate::chat::{ChatEvent, ChatRequest};
+use crate::error::{Error, Result};
+
+/// Reads `message` and, when it is there, `conversation_history`.
+pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
+    let message = body.take("message");
+    let history = match body.take("conversation_history") {
+        Value::Null => Vec::new(),
+        given => fields::array(given, "conversation_history", limits)?,
+    };
+    body.finish("`message` and `conversation_history`")?;
+    let question = fields::question(&message, "message", limits)?;
+    let history = fields::turns(&history, "conversation_history")?;
+    let echo = Echo { dialect: Dialect::Simple, session_state: Value::Null };
+    Ok(Decoded { request: ChatRequest { question, history }, echo })
+}
+
+/// A complete answer.
+pub(super) fn whole(events: &[ChatEvent], now: DateTime<Utc>) -> Value {
+    let citations = events.iter().find_map(|event| match event {
+        ChatEvent::Done(done) => Some(&done.citations),
+        _ => None,
+    });
+    json!({
+        "success": true,
+        "response": text_of(events),
+        "function_calls": [],
+        "timestamp": timestamp(now),
+        "error": null,
+        "citations": citations.map_or(&[][..], Vec::as_slice),
+    })
+}
+
+/// A failure.
+pub(super) fn error(error: &Error, now: DateTime<Utc>) -> Value {
+    json!({
+        "success": false,
+        "response": null,
+        "function_calls": [],
+        "timestamp": timestamp(now),
+        "error": error.message(),
+    })
+}
+
+fn timestamp(now: DateTime<Utc>) -> String {
+    now.to_rfc3339_opts(SecondsFormat::Millis, true)
+}

@@ -1,0 +1,194 @@
+//! The words every module shares: a document, its version, its passages, and who is asking. Plain data, no input or output.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind};
+
+/// Longest name that Azure Blob Storage accepts, in characters.
+pub const MAX_NAME_CHARS: usize = 1024;
+
+/// The name of a document: its path inside the documents container, for example `handbook/leave.pdf`.
+///
+/// A name is what people see and what the blob store is asked for. It is never a path on disk: the local store maps it
+/// to one itself. It holds 1 to 1,024 characters, none of them a control character.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct DocumentName(String);
+
+impl DocumentName {
+    /// Takes a name from outside. Refuses an empty or overlong one, control characters, and empty, `.` or `..` segments.
+    pub fn parse(raw: &str) -> Result<Self, Error> {
+        let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidName, format!("the document name {why}")));
+        if raw.is_empty() {
+            return refuse("is empty");
+        }
+        if raw.chars().count() > MAX_NAME_CHARS {
+            return refuse("is longer than 1,024 characters");
+        }
+        if raw.chars().any(char::is_control) {
+            return refuse("holds a control character");
+        }
+        if raw.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+            return refuse("has an empty, `.` or `..` segment");
+        }
+        Ok(Self(raw.to_owned()))
+    }
+
+    /// The name as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last segment: what a person would call the file.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The text after the last dot of the file name, in lower case; empty when there is none.
+    pub fn extension(&self) -> String {
+        match self.file_name().rsplit_once('.') {
+            Some((_, extension)) => extension.to_lowercase(),
+            None => String::new(),
+        }
+    }
+}
+
+impl fmt::Display for DocumentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for DocumentName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = String::deserialize(deserializer)?;
+        Self::parse(&raw).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A stable, safe id for a document: 32 hexadecimal digits, the first half of the SHA-256 of its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DocumentId(String);
+
+impl DocumentId {
+    /// The id that belongs to a name, on every machine and for ever.
+    pub fn of(name: &DocumentName) -> Self {
+        Self::of_raw(name.as_str())
+    }
+
+    /// The id under which a blob is recorded whose name no document can have.
+    pub fn of_raw(name: &str) -> Self {
+        Self(content_hash(name.as_bytes())[..32].to_owned())
+    }
+
+    /// Reads an id from outside: exactly 32 lower-case hexadecimal digits, else `None`.
+    pub fn parse(raw: &str) -> Option<Self> {
+        let well_formed = raw.len() == 32 && raw.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        well_formed.then(|| Self(raw.to_owned()))
+    }
+
+    /// The 32 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DocumentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which state of a blob a passage was made from. Later versions replace earlier ones and never the other way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentVersion {
+    /// When the blob store says the blob last changed, with the store's own resolution (Azure: whole seconds).
+    pub modified: DateTime<Utc>,
+    /// The blob store's ETag; opaque.
+    pub etag: String,
+}
+
+impl DocumentVersion {
+    /// Whether this version was certainly written before `other`. Two versions of the same instant are not ordered.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        self.modified < other.modified
+    }
+}
+
+/// A piece of a document, small enough to quote and to give to a model: the unit of retrieval and of citation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Passage {
+    /// `<document id>-<ordinal>`: unique within one version of one document.
+    pub id: String,
+    /// The document it is part of.
+    pub document_id: DocumentId,
+    /// That document's name.
+    pub name: DocumentName,
+    /// The document's own title, else its file name.
+    pub title: String,
+    /// Position within the document, from 0.
+    pub ordinal: u32,
+    /// Page, counted from 1, for formats that have pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
+    /// The headings above the passage, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heading_path: Vec<String>,
+    /// The text itself, as read.
+    pub text: String,
+}
+
+impl Passage {
+    /// The id of the passage at `ordinal` in `document`.
+    pub fn id_of(document: &DocumentId, ordinal: u32) -> String {
+        format!("{document}-{ordinal}")
+    }
+
+    /// Where to look, in the form that answers cite: `handbook.pdf#page=4`, or the bare name where there are no pages.
+    pub fn source(&self) -> String {
+        match self.page {
+            Some(page) => format!("{}#page={page}", self.name),
+            None => self.name.to_string(),
+        }
+    }
+}
+
+/// Who is asking. Every read of passages takes one; it decides which passages exist for the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    readers: Vec<String>,
+}
+
+impl Principal {
+    /// The mark on a passage that everybody may read.
+    pub const EVERYONE: &'static str = "everyone";
+
+    /// A caller of whom nothing is known: reads what everybody may read.
+    pub fn anonymous() -> Self {
+        Self { readers: vec![Self::EVERYONE.to_owned()] }
+    }
+
+    /// The marks that let this principal read a passage: one of them has to be on it.
+    pub fn readers(&self) -> &[String] {
+        &self.readers
+    }
+}
+
+/// The SHA-256 of some bytes as 64 hexadecimal digits.
+pub fn content_hash(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        write!(out, "{byte:02x}").expect("writing to a string cannot fail");
+        out
+    })
+}

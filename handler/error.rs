@@ -1,0 +1,171 @@
+//! The one error type and the one table of its kinds. A kind says what the caller can do; the table gives it a code, an
+//! HTTP status and whether trying again can help. The cause stays inside, for the log; the sentence may be shown.
+
+use std::fmt;
+
+/// What went wrong, sorted by what can be done about it. The table in [`ErrorKind::row`] is the only place that maps kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the table says what each kind is called")]
+pub enum ErrorKind {
+    MalformedJson,
+    InvalidRequest,
+    InvalidName,
+    UnsupportedMediaType,
+    BodyTooLarge,
+    NotFound,
+    MethodNotAllowed,
+    PreconditionFailed,
+    QuotaExceeded,
+    ContentFiltered,
+    DocumentTooLarge,
+    DocumentUnsupported,
+    DocumentEmpty,
+    DocumentDamaged,
+    DocumentEncrypted,
+    DocumentWithoutText,
+    DocumentOverLimit,
+    StoreUnavailable,
+    IndexDamaged,
+    ModelBusy,
+    ModelFailed,
+    DeadlineExceeded,
+    Misconfigured,
+    Internal,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorRow {
+    /// Stable word for programs; the last part of the problem's `type`.
+    pub code: &'static str,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// Short human name of the problem.
+    pub title: &'static str,
+    /// Whether the same call may succeed later without a change.
+    pub passing: bool,
+}
+
+impl ErrorKind {
+    /// Every kind, for listings and tests.
+    pub const ALL: &'static [ErrorKind] = &[
+        Self::MalformedJson,
+        Self::InvalidRequest,
+        Self::InvalidName,
+        Self::UnsupportedMediaType,
+        Self::BodyTooLarge,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::PreconditionFailed,
+        Self::QuotaExceeded,
+        Self::ContentFiltered,
+        Self::DocumentTooLarge,
+        Self::DocumentUnsupported,
+        Self::DocumentEmpty,
+        Self::DocumentDamaged,
+        Self::DocumentEncrypted,
+        Self::DocumentWithoutText,
+        Self::DocumentOverLimit,
+        Self::StoreUnavailable,
+        Self::IndexDamaged,
+        Self::ModelBusy,
+        Self::ModelFailed,
+        Self::DeadlineExceeded,
+        Self::Misconfigured,
+        Self::Internal,
+    ];
+
+    /// The table: code, status, title, whether it passes.
+    pub fn row(self) -> ErrorRow {
+        let (code, status, title, passing) = match self {
+            Self::MalformedJson => ("malformed-json", 400, "The body is not valid JSON", false),
+            Self::InvalidRequest => ("invalid-request", 422, "The request cannot be understood", false),
+            Self::InvalidName => ("invalid-name", 422, "The document name cannot be used", false),
+            Self::UnsupportedMediaType => ("unsupported-media-type", 415, "The content type is not accepted", false),
+            Self::BodyTooLarge => ("body-too-large", 413, "The body is too large", false),
+            Self::NotFound => ("not-found", 404, "There is no such thing", false),
+            Self::MethodNotAllowed => ("method-not-allowed", 405, "The method is not allowed here", false),
+            Self::PreconditionFailed => ("precondition-failed", 412, "Somebody else changed it first", true),
+            Self::QuotaExceeded => ("quota-exceeded", 409, "The document quota is used up", false),
+            Self::ContentFiltered => ("content-filtered", 400, "The content filter refused the text", false),
+            Self::DocumentTooLarge => ("document-too-large", 413, "The document is too large", false),
+            Self::DocumentUnsupported => ("document-unsupported", 415, "The format is not supported", false),
+            Self::DocumentEmpty => ("document-empty", 422, "The document is empty", false),
+            Self::DocumentDamaged => ("document-damaged", 422, "The document is damaged", false),
+            Self::DocumentEncrypted => ("document-encrypted", 422, "The document is encrypted", false),
+            Self::DocumentWithoutText => ("document-without-text", 422, "The document holds no text", false),
+            Self::DocumentOverLimit => ("document-over-limit", 422, "Reading the document broke a limit", false),
+            Self::StoreUnavailable => ("store-unavailable", 503, "A store does not answer", true),
+            Self::IndexDamaged => ("index-damaged", 503, "The index is damaged", true),
+            Self::ModelBusy => ("model-busy", 503, "The model is busy", true),
+            Self::ModelFailed => ("model-failed", 502, "The model failed", true),
+            Self::DeadlineExceeded => ("deadline-exceeded", 504, "It took too long", true),
+            Self::Misconfigured => ("misconfigured", 503, "The settings need attention", false),
+            Self::Internal => ("internal", 500, "Something broke inside", true),
+        };
+        ErrorRow { code, status, title, passing }
+    }
+}
+
+/// Any failure of the product: a kind, a sentence that may be shown to the caller, and the cause for the log.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure with a sentence for the caller. The sentence never holds a secret, a question or text of a document.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The same failure with its cause, which goes to the log alone.
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What can be done about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The sentence for the caller.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether trying again later may help.
+    pub fn is_passing(&self) -> bool {
+        self.kind.row().passing
+    }
+
+    /// The sentence and every cause behind it, for the log.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// What almost every function of the product returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,75 @@
+//! `POST /api/chat`: a question, answered as a whole. Changes nothing, so it may be repeated.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::access;
+use crate::app::App;
+use crate::chat::ChatEvent;
+use crate::chat::answer::answer;
+use crate::dialects::{self, Decoded, Dialect, RequestLimits};
+use crate::document::Principal;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::problem;
+use crate::host::server::{RequestId, is_json, read_body};
+
+/// Bytes of a request: room for a long history, and not for anything else.
+const MAX_BODY_BYTES: usize = 256 << 10;
+/// Messages of a request, the question among them.
+const MAX_MESSAGES: usize = 100;
+
+/// The function's routes.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/api/chat", post(chat))
+}
+
+/// A request for an answer, read as far as needed to answer in its own dialect whatever is wrong with it.
+pub struct Asked {
+    /// Who asks.
+    pub principal: Principal,
+    /// The dialect of the request, as far as it can be told.
+    pub dialect: Dialect,
+    /// What is asked, or what is wrong with it.
+    pub decoded: Result<Decoded>,
+}
+
+/// Reads a request for an answer.
+pub async fn read(app: &App, request: Request) -> Asked {
+    let principal = access::principal(request.headers());
+    let body: Result<Bytes> = if is_json(request.headers()) {
+        read_body(request.into_body(), MAX_BODY_BYTES).await
+    } else {
+        Err(Error::new(ErrorKind::UnsupportedMediaType, "send the question as application/json"))
+    };
+    let limits = RequestLimits { question_chars: app.config.max_message_chars, messages: MAX_MESSAGES };
+    match body {
+        Ok(body) => Asked { principal, dialect: Dialect::of_body(&body), decoded: dialects::decode(&body, limits) },
+        Err(e) => Asked { principal, dialect: Dialect::AiChatProtocol, decoded: Err(e) },
+    }
+}
+
+/// A failure as problem details that also carry the members which clients of the dialect look for.
+pub fn refuse(app: &App, dialect: Dialect, error: &Error, id: &RequestId) -> Response {
+    let members = dialects::error_body(dialect, error, app.clock.now());
+    problem::respond_with(error, &id.0, members.as_object().cloned().unwrap_or_default())
+}
+
+async fn chat(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+    let asked = read(&app, request).await;
+    let answered: Result<Value> = async {
+        let Decoded { request, echo } = asked.decoded?;
+        let events: Vec<ChatEvent> = dialects::collect(answer(Arc::clone(&app.chat), asked.principal, request)).await?;
+        Ok(dialects::encode_whole(&echo, &events, app.clock.now()))
+    }
+    .await;
+    match answered {
+        Ok(body) => Json(body).into_response(),
+        Err(e) => refuse(&app, asked.dialect, &e, &id),
+    }
+}

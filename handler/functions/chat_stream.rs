@@ -1,0 +1,44 @@
+//! `POST /api/chat/stream`: a question, answered a line at a time while the answer is made. A caller who leaves stops the
+//! work. Changes nothing, so it may be repeated.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Router};
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::chat;
+use crate::app::App;
+use crate::chat::answer::answer;
+use crate::dialects::{self, Decoded, JSON_LINES};
+use crate::host::problem;
+use crate::host::server::RequestId;
+
+/// Tells proxies on the way that lines are to be passed on as they come.
+const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
+
+/// The function's routes.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/api/chat/stream", post(stream))
+}
+
+async fn stream(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+    let asked = chat::read(&app, request).await;
+    let Decoded { request, echo } = match asked.decoded {
+        Ok(decoded) => decoded,
+        Err(e) => return chat::refuse(&app, asked.dialect, &e, &id),
+    };
+    let mut events = Box::pin(answer(Arc::clone(&app.chat), asked.principal, request));
+    // What fails before the first line can still be answered with a status of its own.
+    let first = match events.next().await {
+        Some(Err(e)) => return chat::refuse(&app, asked.dialect, &e, &id),
+        first => first,
+    };
+    let rest = futures_util::stream::iter(first).chain(events).inspect_err(problem::log);
+    let lines = dialects::encode_stream(echo, rest, app.clock.now()).map(Ok::<_, std::convert::Infallible>);
+    ([(header::CONTENT_TYPE, JSON_LINES), NO_BUFFERING], Body::from_stream(lines)).into_response()
+}

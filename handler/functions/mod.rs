@@ -1,0 +1,155 @@
+//! The functions of the product: the registry, and the routers made from it. One file for each function: it parses, makes
+//! one domain call and maps the answer. A function is here, in `function-definitions/`, and nowhere else.
+
+pub mod chat;
+pub mod chat_stream;
+pub mod document_events;
+pub mod document_poison;
+pub mod documents;
+pub mod health;
+pub mod ingest_document;
+pub mod maintain_index;
+pub mod search;
+pub mod web;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, post};
+use axum::{Extension, Json};
+use tracing::{Instrument, info_span};
+
+use crate::app::App;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::definition::Definition;
+use crate::host::envelope::{Envelope, Reply};
+use crate::host::server::{RequestId, read_body};
+use crate::host::{invoke, problem};
+
+/// What a trigger function returns.
+pub type TriggerFuture = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
+
+/// How a function is run.
+pub enum Run {
+    /// Answers requests: adds its routes to a router.
+    Http(fn() -> Router<Arc<App>>),
+    /// Handles an envelope.
+    Trigger(fn(Arc<App>, Envelope) -> TriggerFuture),
+}
+
+/// A function.
+pub struct Function {
+    /// Its name: that of its folder and of its file.
+    pub name: &'static str,
+    /// Its function.json.
+    pub definition: &'static str,
+    /// How it is run.
+    pub run: Run,
+}
+
+macro_rules! function {
+    ($name:ident, $run:expr) => {
+        Function {
+            name: stringify!($name),
+            definition: include_str!(concat!("../../function-definitions/", stringify!($name), "/function.json")),
+            run: $run,
+        }
+    };
+}
+
+/// Every function of the product.
+pub const FUNCTIONS: &[Function] = &[
+    function!(chat, Run::Http(chat::routes)),
+    function!(chat_stream, Run::Http(chat_stream::routes)),
+    function!(search, Run::Http(search::routes)),
+    function!(documents, Run::Http(documents::routes)),
+    function!(health, Run::Http(health::routes)),
+    function!(web, Run::Http(web::routes)),
+    function!(ingest_document, Run::Trigger(|app, envelope| Box::pin(ingest_document::run(app, envelope)))),
+    function!(document_events, Run::Trigger(|app, envelope| Box::pin(document_events::run(app, envelope)))),
+    function!(document_poison, Run::Trigger(|app, envelope| Box::pin(document_poison::run(app, envelope)))),
+    function!(maintain_index, Run::Trigger(|app, envelope| Box::pin(maintain_index::run(app, envelope)))),
+];
+
+/// Every function with its parsed definition.
+pub fn definitions() -> Vec<(&'static str, Definition)> {
+    let parse = |function: &Function| {
+        (function.name, Definition::parse(function.definition).expect("a test parses every function.json"))
+    };
+    FUNCTIONS.iter().map(parse).collect()
+}
+
+/// The router for callers from outside: the HTTP functions and nothing else.
+pub fn public_router(app: Arc<App>) -> Router {
+    finish(http_routes(), app)
+}
+
+/// The router for the Functions host, which alone can reach the port it listens on: the public one, and the trigger
+/// functions under their names. No HTTP function's route lets a POST through to those; a test keeps it so.
+pub fn host_router(app: Arc<App>) -> Router {
+    let mut router = http_routes();
+    for function in FUNCTIONS {
+        if let Run::Trigger(_) = function.run {
+            let handle = |app, id, request| run_trigger(function.name, app, id, request);
+            router = router.route(&format!("/{}", function.name), post(handle));
+        }
+    }
+    finish(router, app)
+}
+
+fn http_routes() -> Router<Arc<App>> {
+    FUNCTIONS.iter().fold(Router::new(), |router, function| match function.run {
+        Run::Http(routes) => router.merge(routes()),
+        Run::Trigger(_) => router,
+    })
+}
+
+fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
+    router.fallback(any(not_found)).method_not_allowed_fallback(method_not_allowed).with_state(app)
+}
+
+/// Runs a trigger function on an envelope, guarded against panics and within the invocation's deadline.
+pub async fn run(app: Arc<App>, name: &str, envelope: Envelope) -> Result<Reply> {
+    let deadline = app.config.invocation_timeout;
+    match trigger(name) {
+        Some(start) => invoke::guarded(start(app, envelope), deadline).await,
+        None => Err(Error::new(ErrorKind::NotFound, "there is no such function")),
+    }
+}
+
+fn trigger(name: &str) -> Option<fn(Arc<App>, Envelope) -> TriggerFuture> {
+    FUNCTIONS.iter().find(|function| function.name == name).and_then(|function| match function.run {
+        Run::Trigger(start) => Some(start),
+        Run::Http(_) => None,
+    })
+}
+
+async fn run_trigger(
+    name: &'static str,
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let span = info_span!("invocation", function = name);
+    let ran = async {
+        let body = read_body(request.into_body(), app.config.max_invocation_bytes).await?;
+        let envelope = Envelope::parse(&body)?;
+        drop(body);
+        run(app, name, envelope).await
+    };
+    match ran.instrument(span).await {
+        Ok(reply) => Json(reply).into_response(),
+        Err(e) => problem::respond(&e, &id.0),
+    }
+}
+
+async fn not_found(Extension(id): Extension<RequestId>) -> Response {
+    problem::respond(&Error::new(ErrorKind::NotFound, "there is nothing at this address"), &id.0)
+}
+
+async fn method_not_allowed(Extension(id): Extension<RequestId>) -> Response {
+    problem::respond(&Error::new(ErrorKind::MethodNotAllowed, "this address does not take that method"), &id.0)
+}

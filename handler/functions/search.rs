@@ -1,0 +1,80 @@
+//! `POST /api/search`: the passages that fit a query, without an answer. Changes nothing.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use serde::{Deserialize, Serialize};
+
+use crate::access;
+use crate::app::App;
+use crate::chat::question::Question;
+use crate::document::Passage;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::problem;
+use crate::host::server::{RequestId, is_json, read_body};
+use crate::index::Query;
+
+/// Bytes of a request.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// Most passages that are given at once.
+const MAX_RESULTS: usize = 50;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchRequest {
+    query: String,
+    #[serde(default = "default_results")]
+    top_results: usize,
+}
+
+#[derive(Serialize)]
+struct SearchAnswer {
+    results: Vec<SearchResult>,
+    generation: u64,
+}
+
+#[derive(Serialize)]
+struct SearchResult {
+    source: String,
+    #[serde(flatten)]
+    passage: Passage,
+}
+
+/// The function's routes.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/api/search", post(search))
+}
+
+async fn search(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+    match find(&app, request).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(e) => problem::respond(&e, &id.0),
+    }
+}
+
+async fn find(app: &App, request: Request) -> Result<SearchAnswer> {
+    let principal = access::principal(request.headers());
+    if !is_json(request.headers()) {
+        return Err(Error::new(ErrorKind::UnsupportedMediaType, "send the query as application/json"));
+    }
+    let body = read_body(request.into_body(), MAX_BODY_BYTES).await?;
+    let asked: SearchRequest = serde_json::from_slice(&body).map_err(|e| {
+        let kind = if e.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::MalformedJson };
+        Error::new(kind, "send {\"query\": \"…\", \"top_results\": 5}").caused_by(e)
+    })?;
+    if !(1..=MAX_RESULTS).contains(&asked.top_results) {
+        return Err(Error::new(ErrorKind::InvalidRequest, format!("`top_results` must be from 1 to {MAX_RESULTS}")));
+    }
+    let question = Question::parse(&asked.query, app.config.max_message_chars)?;
+    let query = Query { text: question.as_str().to_owned(), limit: asked.top_results };
+    let found = app.index.search(&principal, &query).await?;
+    let results = found.hits.into_iter().map(|hit| SearchResult { source: hit.passage.source(), passage: hit.passage });
+    Ok(SearchAnswer { results: results.collect(), generation: found.generation })
+}
+
+fn default_results() -> usize {
+    5
+}

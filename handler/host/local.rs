@@ -1,0 +1,182 @@
+//! The local host: on a laptop or in a container it does what the Functions host does in the cloud. It watches the
+//! documents folder, runs the schedules, and calls the same functions through the same envelopes.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tracing::{Instrument, debug, info_span, warn};
+use uuid::Uuid;
+
+use super::definition::{Binding, Definition};
+use super::envelope::{Envelope, Reply};
+use super::schedule::Schedule;
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::telemetry::one_line;
+
+/// Events that come within this time of each other are handled together: a file is often written in several steps.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Calls a trigger function by name.
+pub type Invoke =
+    Arc<dyn Fn(&'static str, Envelope) -> Pin<Box<dyn Future<Output = Result<Reply>> + Send>> + Send + Sync>;
+
+/// What the local host watches and whom it calls.
+pub struct LocalHost {
+    /// The documents folder; none when documents are elsewhere.
+    pub folder: Option<PathBuf>,
+    /// Every function with its definition.
+    pub definitions: Vec<(&'static str, Definition)>,
+    /// How functions are called.
+    pub invoke: Invoke,
+    /// How often storage and index are compared, besides the schedules.
+    pub sweep: Duration,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl LocalHost {
+    /// Runs until it is dropped: at once a first comparison, then events, sweeps and schedules.
+    pub async fn run(self) {
+        let timers: Vec<(&'static str, Schedule)> = self.definitions.iter().filter_map(timer).collect();
+        let (sender, mut events) = mpsc::channel(1_024);
+        let _watcher = self.folder.as_deref().and_then(|folder| watch(folder, sender));
+        let mut sweep = tokio::time::interval(self.sweep);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let due = self.next_timer(&timers);
+            tokio::select! {
+                _ = sweep.tick() => self.run_all(&timers).await,
+                () = tokio::time::sleep(due) => self.run_all(&timers).await,
+                Some(path) = events.recv() => self.handle_events(path, &mut events).await,
+            }
+        }
+    }
+
+    fn next_timer(&self, timers: &[(&'static str, Schedule)]) -> Duration {
+        let now = self.clock.now();
+        let next = timers.iter().filter_map(|(_, schedule)| schedule.next_after(now)).min();
+        next.and_then(|next| (next - now).to_std().ok()).unwrap_or(Duration::from_secs(3_600))
+    }
+
+    async fn run_all(&self, timers: &[(&'static str, Schedule)]) {
+        for (function, _) in timers {
+            self.call(function, json!({"timer": {"ScheduleStatus": null, "IsPastDue": false}}), Map::new()).await;
+        }
+    }
+
+    async fn handle_events(&self, first: PathBuf, events: &mut mpsc::Receiver<PathBuf>) {
+        let mut paths = BTreeSet::from([first]);
+        tokio::time::sleep(SETTLE).await;
+        while let Ok(path) = events.try_recv() {
+            paths.insert(path);
+        }
+        let Some(folder) = &self.folder else { return };
+        let mut folder_changed = false;
+        for path in paths {
+            match relative_name(folder, &path) {
+                // A whole folder came or went: only a comparison finds what was in it.
+                Some(_) if path.is_dir() => folder_changed = true,
+                Some(name) if path.exists() => self.blob_created(&name).await,
+                Some(name) => {
+                    self.blob_deleted(&name).await;
+                    folder_changed |= !name.rsplit('/').next().unwrap_or(&name).contains('.');
+                }
+                None => {}
+            }
+        }
+        if folder_changed {
+            let timers: Vec<_> = self.definitions.iter().filter_map(timer).collect();
+            self.run_all(&timers).await;
+        }
+    }
+
+    /// Calls every blob-triggered function. The Functions host would send the content along; ours reads it itself.
+    async fn blob_created(&self, name: &str) {
+        for (function, definition) in &self.definitions {
+            if let Some(Binding::BlobTrigger { name: binding, .. }) = definition.trigger() {
+                let metadata = Map::from_iter([("name".to_owned(), encoded(name))]);
+                self.call(function, json!({ binding: "" }), metadata).await;
+            }
+        }
+    }
+
+    /// Sends a deletion event to the function that takes events from a queue.
+    async fn blob_deleted(&self, name: &str) {
+        let event = json!({
+            "specversion": "1.0",
+            "type": "Microsoft.Storage.BlobDeleted",
+            "source": "/local",
+            "id": Uuid::new_v4().to_string(),
+            "time": self.clock.now().to_rfc3339(),
+            "subject": format!("/blobServices/default/containers/documents/blobs/{name}"),
+            "data": {"api": "DeleteBlob"},
+        });
+        for (function, definition) in &self.definitions {
+            if let Some(Binding::QueueTrigger { name: binding, queue_name, .. }) = definition.trigger()
+                && queue_name == "document-events"
+            {
+                self.call(function, json!({ binding: encoded(&event.to_string()) }), Map::new()).await;
+            }
+        }
+    }
+
+    async fn call(&self, function: &'static str, data: Value, metadata: Map<String, Value>) {
+        let data = data.as_object().cloned().unwrap_or_default();
+        let span = info_span!("request", request.id = %Uuid::new_v4(), function);
+        match (self.invoke)(function, Envelope { data, metadata }).instrument(span).await {
+            Ok(_) => debug!(function, "ran"),
+            // The next sweep tries again, as the Functions host would deliver the event again.
+            Err(e) => {
+                warn!(function, error.code = e.kind().row().code, cause = %one_line(&e.chain()), "an invocation failed")
+            }
+        }
+    }
+}
+
+/// Tells of every path that changes in the folder. A loss of events is made good by the sweep.
+fn watch(folder: &Path, sender: mpsc::Sender<PathBuf>) -> Option<notify::RecommendedWatcher> {
+    let on_event = move |event: notify::Result<notify::Event>| {
+        let Ok(event) = event else { return };
+        if matches!(event.kind, notify::EventKind::Access(_)) {
+            return;
+        }
+        for path in event.paths {
+            let _full_or_stopped = sender.try_send(path);
+        }
+    };
+    let watching = notify::recommended_watcher(on_event).and_then(|mut watcher| {
+        watcher.watch(folder, RecursiveMode::Recursive)?;
+        Ok(watcher)
+    });
+    let failed = |e| Error::new(ErrorKind::StoreUnavailable, "cannot watch the documents folder").caused_by(e);
+    watching
+        .map_err(failed)
+        .inspect_err(|e| warn!(cause = %one_line(&e.chain()), "changes will be seen at the next sweep"))
+        .ok()
+}
+
+fn relative_name(folder: &Path, path: &Path) -> Option<String> {
+    let name = path.strip_prefix(folder).ok()?.to_str()?;
+    let hidden = name.split('/').any(|part| part.starts_with('.') || part.is_empty());
+    (!hidden).then(|| name.to_owned())
+}
+
+fn timer((function, definition): &(&'static str, Definition)) -> Option<(&'static str, Schedule)> {
+    match definition.trigger() {
+        Some(Binding::TimerTrigger { schedule, .. }) => Some((function, schedule.parse().ok()?)),
+        _ => None,
+    }
+}
+
+/// A string as the Functions host sends it: a JSON string that holds a JSON string.
+fn encoded(text: &str) -> Value {
+    Value::String(Value::String(text.to_owned()).to_string())
+}

@@ -1,0 +1,167 @@
+//! The HTTP server: HTTP/1.1 on one address, a request id for every request, a log line for each, and a stop that lets
+//! running requests finish.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tracing::{Instrument, debug, info, info_span};
+use uuid::Uuid;
+
+use super::problem;
+use crate::error::{Error, ErrorKind, Result};
+use crate::telemetry::without_secrets;
+
+/// How long a caller may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long running requests may go on after the order to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Set by the host on every call; the id under which it logs the invocation.
+const INVOCATION_ID: &str = "x-azure-functions-invocationid";
+/// What an answer carries the request's id in.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request; in its extensions, in every log line of it, and in every problem it is answered with.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// Takes connections until `stop` ends, then lets running requests finish for a short while.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let service = TowerToHyperService::new(router.layer(middleware::from_fn(observe)));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let connection = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match connection {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                // Out of descriptors, or a caller who left before we looked: neither may end the server.
+                debug!(cause = %e, "could not take a connection");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        let _no_delay = stream.set_nodelay(true);
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(e) = connection.await {
+                debug!(cause = %e, "a connection ended early");
+            }
+        });
+    }
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        info!("stopped while requests were still running");
+    }
+}
+
+/// Binds the listener, with an error that says what to do.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| {
+        let sentence = format!("cannot listen on {address}; is another program using the port?");
+        Error::new(ErrorKind::Misconfigured, sentence).caused_by(e)
+    })
+}
+
+/// The whole body of a request, or `BodyTooLarge` as soon as it is longer than `limit`, whether it names a length or not.
+pub async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(Error::new(ErrorKind::BodyTooLarge, format!("the body is longer than {limit} bytes")))
+        }
+        Err(e) => Err(Error::new(ErrorKind::InvalidRequest, "the body ended early").caused_by(e)),
+    }
+}
+
+/// Whether a request says that its body is JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = media_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let charset = parts.find_map(|part| part.to_ascii_lowercase().strip_prefix("charset=").map(str::to_owned));
+    essence == "application/json" && charset.is_none_or(|charset| charset.trim_matches('"') == "utf-8")
+}
+
+/// Gives a request its id, a span and a log line, and every answer the headers that all answers have. A panic that got this
+/// far is answered as an internal error.
+pub async fn observe(mut request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = info_span!("request", request.id = %id);
+    let line = format!("{} {}", request.method(), without_secrets(&request.uri().to_string()));
+    let is_readiness = request.uri().path() == "/";
+    async move {
+        let began = Instant::now();
+        let ran = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let mut response =
+            ran.unwrap_or_else(|_| problem::respond(&Error::new(ErrorKind::Internal, "something broke inside"), &id));
+        let status = response.status().as_u16();
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // The host asks for `/` many times a second while it waits for us.
+        if is_readiness {
+            debug!(request = %line, status, took_ms, "answered");
+        } else {
+            info!(request = %line, status, took_ms, "answered");
+        }
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// The host's invocation id, else a new one. Nothing else that a caller sends gets into the log as an id.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(INVOCATION_ID).and_then(|value| value.to_str().ok());
+    match given.and_then(|id| Uuid::parse_str(id).ok()) {
+        Some(id) => id.to_string(),
+        None => Uuid::new_v4().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_real_id_is_taken_over() {
+        let mut headers = HeaderMap::new();
+        headers.insert(INVOCATION_ID, HeaderValue::from_static("0d4f7a8e-6c1b-4f0e-9d3a-2b1c0d9e8f7a"));
+        assert_eq!(request_id(&headers), "0d4f7a8e-6c1b-4f0e-9d3a-2b1c0d9e8f7a");
+        headers.insert(INVOCATION_ID, HeaderValue::from_static("\"forged\""));
+        assert_ne!(request_id(&headers), "\"forged\"");
+    }
+
+    #[test]
+    fn json_is_told_from_other_types() {
+        let says_json = |value: &'static str| {
+            is_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]))
+        };
+        assert!(says_json("application/json") && says_json("Application/JSON; charset=utf-8"));
+        assert!(!says_json("text/plain") && !says_json("application/json; charset=utf-16") && !says_json(""));
+    }
+}

@@ -1,0 +1,167 @@
+//! How passages are kept and found. Enters: passages with their version and readers, questions with a principal. Leaves:
+//! ranked passages, and what became of a change. Knows nothing of formats, of models or of chat.
+
+pub mod segments;
+
+use serde::Serialize;
+
+use crate::document::{DocumentId, Passage, Principal};
+use crate::error::Result;
+use segments::maintain::Tidied;
+use segments::manifest::{DocumentEntry, Outcome, Place};
+use segments::writer::Upsert;
+use segments::{SegmentIndex, search};
+
+/// The passages of all documents, and the way to find them. There is no reading without a principal.
+#[derive(Clone, Debug)]
+pub struct Index {
+    segments: SegmentIndex,
+}
+
+/// What is looked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// The question, in the words of whoever asks.
+    pub text: String,
+    /// How many passages to bring at most.
+    pub limit: usize,
+}
+
+/// A passage that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// The passage.
+    pub passage: Passage,
+    /// How well it fits; comparable within one answer only, and never shown to callers.
+    pub score: f32,
+}
+
+/// What a search brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Best first.
+    pub hits: Vec<Hit>,
+    /// What was looked for, with the weight of each term.
+    pub terms: Vec<QueryTerm>,
+    /// The generation of the index that was searched.
+    pub generation: u64,
+}
+
+/// A term of a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryTerm {
+    /// The term as the index knows it.
+    pub term: String,
+    /// Its inverse document frequency: rare terms weigh more, a term that is nowhere weighs most.
+    pub weight: f32,
+}
+
+/// A term with its place in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The term as the index knows it.
+    pub term: String,
+    /// First byte in the text.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// The index in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct IndexStatus {
+    /// Grows with every change.
+    pub generation: u64,
+    /// Documents that can be found.
+    pub documents: u64,
+    /// Passages that can be found.
+    pub passages: u64,
+    /// Segments they are in.
+    pub segments: usize,
+    /// Bytes of those segments.
+    pub size_bytes: u64,
+}
+
+impl Index {
+    /// The index kept as segments on a blob store.
+    pub fn on_segments(segments: SegmentIndex) -> Self {
+        Self { segments }
+    }
+
+    /// The passages that fit best and that `principal` may read.
+    pub async fn search(&self, principal: &Principal, query: &Query) -> Result<Found> {
+        let snapshot = self.segments.snapshot().await?;
+        let terms = self.segments.analyzer().question_terms(&query.text);
+        let (principal, limit) = (principal.clone(), query.limit);
+        let searched = tokio::task::spawn_blocking(move || {
+            let hits = search::best(&snapshot, &principal, &terms, limit)?;
+            let terms = search::weights(&snapshot, &terms)?;
+            Ok(Found { hits, terms, generation: snapshot.manifest.generation })
+        });
+        searched.await.map_err(interrupted)?
+    }
+
+    /// The terms of a text, as the index would find them.
+    pub fn analyze(&self, text: &str) -> Vec<Token> {
+        let terms = self.segments.analyzer().terms(text).into_iter();
+        terms.map(|term| Token { term: term.term, start: term.start, end: term.end }).collect()
+    }
+
+    /// All passages of a document that `principal` may read, in order; none for one that is unknown or not to be read.
+    pub async fn passages(&self, principal: &Principal, document: &DocumentId) -> Result<Vec<Passage>> {
+        let snapshot = self.segments.snapshot().await?;
+        let (principal, document) = (principal.clone(), document.clone());
+        let read = tokio::task::spawn_blocking(move || search::of_document(&snapshot, &principal, &document));
+        read.await.map_err(interrupted)?
+    }
+
+    /// Makes a version of a document findable in place of any earlier one, in one step. Late versions change nothing.
+    pub async fn upsert(&self, upsert: Upsert) -> Result<Outcome> {
+        self.segments.upsert(upsert).await
+    }
+
+    /// Makes a document unfindable.
+    pub async fn remove(&self, document: &DocumentId) -> Result<Outcome> {
+        self.segments.remove(document).await
+    }
+
+    /// What is known of a document that can be found.
+    pub async fn entry(&self, document: &DocumentId) -> Result<Option<DocumentEntry>> {
+        Ok(self.segments.snapshot().await?.manifest.live(document).cloned())
+    }
+
+    /// Every document that can be found.
+    pub async fn entries(&self) -> Result<Vec<(DocumentId, DocumentEntry)>> {
+        let snapshot = self.segments.snapshot().await?;
+        let live = snapshot.manifest.documents.iter().filter(|(_, entry)| matches!(entry.place, Place::Live { .. }));
+        Ok(live.map(|(id, entry)| (id.clone(), entry.clone())).collect())
+    }
+
+    /// How text becomes terms, as a word that changes when the steps do.
+    pub fn analyzer_name(&self) -> String {
+        self.segments.analyzer().name()
+    }
+
+    /// Merges small segments and deletes files that nobody names and that are older than `grace`.
+    pub async fn tidy(&self, grace: std::time::Duration) -> Result<Tidied> {
+        self.segments.tidy(grace).await
+    }
+
+    /// The index in numbers.
+    pub async fn status(&self) -> Result<IndexStatus> {
+        let snapshot = self.segments.snapshot().await?;
+        let (documents, passages) = snapshot.manifest.counts();
+        let files = snapshot.manifest.segments.iter().flat_map(|segment| &segment.files);
+        Ok(IndexStatus {
+            generation: snapshot.manifest.generation,
+            documents,
+            passages,
+            segments: snapshot.manifest.segments.len(),
+            size_bytes: files.map(|file| file.size_bytes).sum(),
+        })
+    }
+}
+
+fn interrupted(cause: tokio::task::JoinError) -> crate::error::Error {
+    crate::error::Error::new(crate::error::ErrorKind::Internal, "a search was interrupted").caused_by(cause)
+}

@@ -1,0 +1,240 @@
+//! The manifest: the one thing in the index that changes. It names the live segments and, for each document, the version
+//! that may be seen and the segment it is in. Replacing it replaces what every reader sees, all at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::document::{DocumentId, DocumentName, DocumentVersion};
+
+/// Where the manifest is in the store.
+pub const MANIFEST_NAME: &str = "manifest.json";
+/// The format of manifest and segments that this code writes and reads.
+pub const FORMAT: u32 = 1;
+/// A removal is remembered longer than any invocation can last, so that no late writer brings the document back.
+const REMOVAL_MEMORY: TimeDelta = TimeDelta::minutes(15);
+
+/// What the index holds, as one generation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Grows by one with every swap.
+    pub generation: u64,
+    /// The live segments.
+    pub segments: Vec<SegmentEntry>,
+    /// Every document that can be found, and those removed a short while ago.
+    pub documents: BTreeMap<DocumentId, DocumentEntry>,
+}
+
+/// A live segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SegmentEntry {
+    /// 32 hexadecimal digits, never used again.
+    pub id: String,
+    /// The files it consists of. A vector file joins the lexical one when passages have embeddings.
+    pub files: Vec<FileEntry>,
+    /// Rows in it, live or not.
+    pub passages: u64,
+    /// The steps that made its terms.
+    pub analyzer: String,
+}
+
+/// A file of a segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// What is in it.
+    pub kind: FileKind,
+    /// Its name in the store.
+    pub name: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+}
+
+/// The parts a segment can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// Terms, postings, positions and the stored passages: a bundle of the index library's files.
+    Lexical,
+}
+
+/// What the index knows of a document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DocumentEntry {
+    /// Its name.
+    pub name: DocumentName,
+    /// The version that is visible, or was when it was removed.
+    pub version: DocumentVersion,
+    /// How passages were made (extraction, chunking); another recipe means they should be made anew.
+    pub recipe: String,
+    /// Where its passages are, or since when it is gone.
+    #[serde(flatten)]
+    pub place: Place,
+}
+
+/// Where the passages of a document are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Place {
+    /// All of them in one segment.
+    Live {
+        /// That segment's id.
+        segment: String,
+        /// How many passages.
+        passages: u32,
+    },
+    /// Nowhere any more.
+    Removed {
+        /// When it was removed.
+        removed: DateTime<Utc>,
+    },
+}
+
+/// A wish to change what is visible.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Show this version of a document, whose passages are in a new segment.
+    Upsert {
+        /// The document.
+        id: DocumentId,
+        /// What is to be known of it.
+        entry: DocumentEntry,
+    },
+    /// Show a document no longer.
+    Remove {
+        /// The document.
+        id: DocumentId,
+    },
+}
+
+/// What became of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is so now.
+    Applied,
+    /// It was so already.
+    Unchanged,
+    /// A later version, or a removal of this very version, came first; nothing was changed.
+    Superseded,
+}
+
+impl Manifest {
+    /// The entry of a document that can be found.
+    pub fn live(&self, id: &DocumentId) -> Option<&DocumentEntry> {
+        self.documents.get(id).filter(|entry| matches!(entry.place, Place::Live { .. }))
+    }
+
+    /// The segment that holds a document's visible passages.
+    pub fn segment_of(&self, id: &DocumentId) -> Option<&str> {
+        match &self.documents.get(id)?.place {
+            Place::Live { segment, .. } => Some(segment),
+            Place::Removed { .. } => None,
+        }
+    }
+
+    /// How many documents and passages can be found.
+    pub fn counts(&self) -> (u64, u64) {
+        let live = self.documents.values().filter_map(|entry| match entry.place {
+            Place::Live { passages, .. } => Some(u64::from(passages)),
+            Place::Removed { .. } => None,
+        });
+        live.fold((0, 0), |(documents, passages), count| (documents + 1, passages + count))
+    }
+
+    /// What would become of a change, without making it.
+    pub fn judge(&self, change: &Change) -> Outcome {
+        match change {
+            Change::Remove { id } => match self.live(id) {
+                Some(_) => Outcome::Applied,
+                None => Outcome::Unchanged,
+            },
+            Change::Upsert { id, entry } => match self.documents.get(id) {
+                Some(current) if entry.version.is_older_than(&current.version) => Outcome::Superseded,
+                Some(current) if entry.version == current.version => match current.place {
+                    Place::Removed { .. } => Outcome::Superseded,
+                    Place::Live { .. } if entry.recipe == current.recipe => Outcome::Unchanged,
+                    Place::Live { .. } => Outcome::Applied,
+                },
+                _ => Outcome::Applied,
+            },
+        }
+    }
+
+    /// Applies changes whose passages, if any, are in `segment`, and says what became of each. When the segment holds
+    /// nothing that ends up visible it is not listed. The generation grows if anything changed.
+    pub fn apply(&mut self, changes: &[Change], segment: Option<&SegmentEntry>, now: DateTime<Utc>) -> Vec<Outcome> {
+        self.format = FORMAT;
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for change in changes {
+            let already_ours = matches!(change, Change::Upsert { id, entry } if self.documents.get(id) == Some(entry));
+            let outcome = if already_ours { Outcome::Applied } else { self.judge(change) };
+            if outcome == Outcome::Applied {
+                self.set(change, now);
+            }
+            outcomes.push(outcome);
+        }
+        if let Some(segment) = segment.filter(|segment| self.segments.iter().all(|known| known.id != segment.id)) {
+            self.segments.push(segment.clone());
+        }
+        self.drop_unused(now);
+        if outcomes.contains(&Outcome::Applied) {
+            self.generation += 1;
+        }
+        outcomes
+    }
+
+    /// Puts `merged` in the place of the segments `old`: documents that are still in those move to it.
+    /// Returns false, changing nothing, when none of the old segments is live any more.
+    pub fn replace_segments(&mut self, old: &[String], merged: Option<&SegmentEntry>, now: DateTime<Utc>) -> bool {
+        if !self.segments.iter().any(|segment| old.contains(&segment.id)) {
+            return false;
+        }
+        if let Some(merged) = merged {
+            for entry in self.documents.values_mut() {
+                if let Place::Live { segment, .. } = &mut entry.place
+                    && old.contains(segment)
+                {
+                    segment.clone_from(&merged.id);
+                }
+            }
+            self.segments.push(merged.clone());
+        }
+        self.drop_unused(now);
+        self.generation += 1;
+        true
+    }
+
+    fn set(&mut self, change: &Change, now: DateTime<Utc>) {
+        match change {
+            Change::Upsert { id, entry } => {
+                self.documents.insert(id.clone(), entry.clone());
+            }
+            Change::Remove { id } => {
+                if let Some(entry) = self.documents.get_mut(id) {
+                    entry.place = Place::Removed { removed: now };
+                }
+            }
+        }
+    }
+
+    /// Forgets old removals, and segments of which no row is visible.
+    fn drop_unused(&mut self, now: DateTime<Utc>) {
+        self.documents.retain(|_, entry| match entry.place {
+            Place::Live { .. } => true,
+            Place::Removed { removed } => now - removed < REMOVAL_MEMORY,
+        });
+        let used: BTreeSet<&str> = self
+            .documents
+            .values()
+            .filter_map(|entry| match &entry.place {
+                Place::Live { segment, .. } => Some(segment.as_str()),
+                Place::Removed { .. } => None,
+            })
+            .collect();
+        self.segments.retain(|segment| used.contains(segment.id.as_str()));
+    }
+}

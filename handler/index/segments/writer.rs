@@ -1,0 +1,220 @@
+//! Writing: documents that come together are committed together, in one segment and one swap of the manifest.
+//!
+//! The order makes every crash harmless: the segment is in the store before the manifest names it. A crash between the two
+//! leaves a file that nobody names, which maintenance collects.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::manifest::{
+    Change, DocumentEntry, FileEntry, FileKind, MANIFEST_NAME, Manifest, Outcome, Place, SegmentEntry,
+};
+use super::segment::{self, Row};
+use super::{SegmentIndex, Stored, blocking};
+use crate::crash;
+use crate::document::{DocumentId, DocumentName, DocumentVersion, content_hash};
+use crate::error::{Error, ErrorKind, Result};
+use crate::stores::blobs::Condition;
+
+/// How often a swap is tried against other writers before giving up.
+const SWAP_TRIES: u32 = 20;
+/// Most rows that go into one segment at a commit; what waits beyond that goes into the next.
+const COMMIT_ROWS: usize = 50_000;
+
+/// A document as it is to be found.
+#[derive(Clone, Debug)]
+pub struct Upsert {
+    /// Its name.
+    pub name: DocumentName,
+    /// The version its passages were made from.
+    pub version: DocumentVersion,
+    /// How they were made.
+    pub recipe: String,
+    /// Its passages, each with who may read it; at least one.
+    pub rows: Vec<Row>,
+}
+
+/// What a caller wants done.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Upsert(Upsert),
+    Remove(DocumentId),
+}
+
+struct Waiting {
+    wish: Wish,
+    done: oneshot::Sender<Result<Outcome>>,
+}
+
+/// Wishes that wait for the commit under way to end, to be committed together.
+#[derive(Default)]
+pub struct Queue {
+    waiting: Mutex<Vec<Waiting>>,
+    committing: tokio::sync::Mutex<()>,
+}
+
+impl SegmentIndex {
+    /// Makes a version of a document visible in place of the one that was, in one step.
+    pub async fn upsert(&self, upsert: Upsert) -> Result<Outcome> {
+        self.wish(Wish::Upsert(upsert)).await
+    }
+
+    /// Makes a document invisible.
+    pub async fn remove(&self, document: &DocumentId) -> Result<Outcome> {
+        self.wish(Wish::Remove(document.clone())).await
+    }
+
+    async fn wish(&self, wish: Wish) -> Result<Outcome> {
+        let (done, outcome) = oneshot::channel();
+        self.shared.queue.waiting.lock().expect("no holder of this lock panics").push(Waiting { wish, done });
+        let this = self.clone();
+        // A task of its own: a caller who leaves does not take the wishes of others along.
+        tokio::spawn(async move {
+            let _one_at_a_time = this.shared.queue.committing.lock().await;
+            let batch = this.shared.queue.take();
+            if !batch.is_empty() {
+                this.commit(batch).await;
+            }
+        });
+        outcome.await.map_err(|e| Error::new(ErrorKind::Internal, "a commit was interrupted").caused_by(e))?
+    }
+
+    async fn commit(&self, batch: Vec<Waiting>) {
+        let (wishes, waiters): (Vec<_>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.wish, waiting.done)).unzip();
+        match self.commit_wishes(wishes).await {
+            Ok(outcomes) => waiters.into_iter().zip(outcomes).for_each(|(done, outcome)| {
+                let _caller_left = done.send(Ok(outcome));
+            }),
+            Err(e) => waiters.into_iter().for_each(|done| {
+                let told = Error::new(e.kind(), e.message()).caused_by(e.chain());
+                let _caller_left = done.send(Err(told));
+            }),
+        }
+    }
+
+    async fn commit_wishes(&self, wishes: Vec<Wish>) -> Result<Vec<Outcome>> {
+        let stored = self.read_manifest().await?;
+        let (changes, rows) = plan(wishes, &stored.manifest);
+        let entry = if rows.is_empty() { None } else { Some(self.store_segment(rows).await?) };
+        self.swap(stored, |manifest| {
+            let changes: Vec<Change> = changes.iter().map(|change| located(change, entry.as_ref())).collect();
+            let outcomes = manifest.apply(&changes, entry.as_ref(), self.shared.clock.now());
+            let changed = outcomes.contains(&Outcome::Applied);
+            (outcomes, changed)
+        })
+        .await
+    }
+
+    /// Builds a segment and puts it into the store, under a name never used before.
+    pub(super) async fn store_segment(&self, rows: Vec<Row>) -> Result<SegmentEntry> {
+        let analyzer = self.shared.analyzer.clone();
+        let (built, sha256) = blocking(move || {
+            let built = segment::build(&rows, &analyzer)?;
+            let sha256 = content_hash(&built.lexical);
+            Ok((built, sha256))
+        })
+        .await?;
+        let name = format!("segments/{}.lexical", built.id);
+        let file = FileEntry { kind: FileKind::Lexical, name, size_bytes: built.lexical.len() as u64, sha256 };
+        self.shared.store.put(&file.name, Bytes::from(built.lexical), Condition::Always).await?;
+        crash::point("segment-stored");
+        Ok(SegmentEntry {
+            id: built.id,
+            files: vec![file],
+            passages: built.passages,
+            analyzer: self.shared.analyzer.name(),
+        })
+    }
+
+    /// Replaces the manifest by what `change` makes of it. A loser against another writer reads again and tries again;
+    /// `change` says what it did and whether that is worth a new generation.
+    pub(super) async fn swap<T>(&self, mut stored: Stored, change: impl Fn(&mut Manifest) -> (T, bool)) -> Result<T> {
+        for attempt in 0..SWAP_TRIES {
+            let (result, changed) = change(&mut stored.manifest);
+            if !changed {
+                return Ok(result);
+            }
+            let bytes = serde_json::to_vec(&stored.manifest).expect("a manifest is always JSON");
+            let condition = match stored.etag.take() {
+                Some(etag) => Condition::IfMatch(etag),
+                None => Condition::IfAbsent,
+            };
+            match self.shared.store.put(MANIFEST_NAME, bytes.into(), condition).await {
+                Ok(meta) => {
+                    crash::point("swapped");
+                    self.install(Stored { manifest: stored.manifest, etag: Some(meta.etag) }).await?;
+                    return Ok(result);
+                }
+                Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
+                    tokio::time::sleep(backoff(attempt)).await;
+                    stored = self.read_manifest().await?;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::new(ErrorKind::StoreUnavailable, "too many others write to the index at once"))
+    }
+}
+
+impl Queue {
+    /// The wishes to commit next: at most one for each document, and not too many rows.
+    fn take(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting.lock().expect("no holder of this lock panics");
+        let (mut documents, mut rows) = (HashSet::new(), 0);
+        let (batch, left) = std::mem::take(&mut *waiting).into_iter().partition(|waiting| {
+            let (document, size) = match &waiting.wish {
+                Wish::Upsert(upsert) => (DocumentId::of(&upsert.name), upsert.rows.len()),
+                Wish::Remove(document) => (document.clone(), 0),
+            };
+            let fits = rows == 0 || rows + size <= COMMIT_ROWS;
+            let taken = fits && documents.insert(document);
+            rows += if taken { size } else { 0 };
+            taken
+        });
+        *waiting = left;
+        batch
+    }
+}
+
+/// Turns wishes into changes, and collects the rows of those that would have an effect now.
+fn plan(wishes: Vec<Wish>, manifest: &Manifest) -> (Vec<Change>, Vec<Row>) {
+    let mut rows = Vec::new();
+    let changes = wishes.into_iter().map(|wish| match wish {
+        Wish::Remove(id) => Change::Remove { id },
+        Wish::Upsert(upsert) => {
+            let passages = u32::try_from(upsert.rows.len()).unwrap_or(u32::MAX);
+            let place = Place::Live { segment: String::new(), passages };
+            let entry = DocumentEntry { name: upsert.name, version: upsert.version, recipe: upsert.recipe, place };
+            let change = Change::Upsert { id: DocumentId::of(&entry.name), entry };
+            if manifest.judge(&change) == Outcome::Applied {
+                rows.extend(upsert.rows);
+            }
+            change
+        }
+    });
+    let changes = changes.collect();
+    (changes, rows)
+}
+
+/// The change with the segment its rows went into.
+fn located(change: &Change, segment: Option<&SegmentEntry>) -> Change {
+    let mut change = change.clone();
+    if let (Change::Upsert { entry, .. }, Some(segment)) = (&mut change, segment)
+        && let Place::Live { segment: place, .. } = &mut entry.place
+    {
+        place.clone_from(&segment.id);
+    }
+    change
+}
+
+/// Grows with each attempt; random, so that writers who collided once do not collide again.
+fn backoff(attempt: u32) -> Duration {
+    let most_ms = 20_u64 << attempt.min(5);
+    let random = u64::from(Uuid::new_v4().as_bytes()[0]);
+    Duration::from_millis(most_ms * random / 255)
+}

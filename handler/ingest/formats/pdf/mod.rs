@@ -1,0 +1,184 @@
+//! PDF. The interpreter of the hayro crates draws each page on a device of ours that keeps text and where it stands
+//! (`device`); lines and paragraphs are made from the places (`lines`, `paragraph`, `layout`), since a PDF itself knows neither.
+
+mod accents;
+mod device;
+mod layout;
+mod lines;
+mod paragraph;
+mod running;
+
+use encoding_rs::{UTF_16BE, UTF_16LE, WINDOWS_1252};
+use hayro_interpret::hayro_syntax::content::TypedIter;
+use hayro_interpret::hayro_syntax::object::dict::keys::CONTENTS;
+use hayro_interpret::hayro_syntax::object::{Array, Stream};
+use hayro_interpret::hayro_syntax::page::Page;
+use hayro_interpret::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
+use hayro_interpret::kurbo::{Affine, Rect};
+use hayro_interpret::{Context, InterpreterCache, InterpreterSettings, RenderContent, interpret, interpret_page};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::formats::blocks::{Blocks, over_text_limit};
+use crate::ingest::formats::pdf::device::TextDevice;
+use crate::ingest::formats::pdf::lines::Line;
+use crate::ingest::formats::{ExtractLimits, Extracted, Fit, Format};
+
+/// PDF, known by its signature.
+pub const FORMAT: Format = Format { name: "PDF", extensions: &["pdf"], sniff, read };
+
+/// Some writers put a few bytes before the signature, and readers have always borne with it.
+const SIGNATURE_WITHIN_BYTES: usize = 1024;
+
+fn sniff(bytes: &[u8]) -> Fit {
+    let start = &bytes[..bytes.len().min(SIGNATURE_WITHIN_BYTES)];
+    match start.windows(5).position(|window| window == b"%PDF-") {
+        Some(0) => Fit::Certain,
+        Some(_) => Fit::Possible,
+        None => Fit::No,
+    }
+}
+
+fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted> {
+    let pdf = Pdf::new(bytes.to_vec()).map_err(refused)?;
+    let page_count = pdf.pages().len();
+    if page_count == 0 {
+        return Err(Error::new(
+            ErrorKind::DocumentDamaged,
+            "the PDF has no pages that can be found; it may be cut off",
+        ));
+    }
+    if page_count > limits.max_pages as usize {
+        let message = format!("the document has {page_count} pages; the limit is {}", limits.max_pages);
+        return Err(Error::new(ErrorKind::DocumentOverLimit, message));
+    }
+    let drawn = draw_pages(&pdf, limits)?;
+    if drawn.pages.iter().all(Vec::is_empty) {
+        return Err(without_text(&drawn));
+    }
+    let mut pages = drawn.pages;
+    running::drop_running_lines(&mut pages);
+    let mut blocks = Blocks::new(limits);
+    layout::write_blocks(pages, &mut blocks)?;
+    let title = own_title(&pdf).or_else(|| blocks.first_heading());
+    Ok(blocks.finish(title, u32::try_from(page_count).ok()))
+}
+
+/// What a file that cannot be opened is told.
+fn refused(error: LoadPdfError) -> Error {
+    match error {
+        LoadPdfError::Decryption(DecryptionError::PasswordProtected) => {
+            Error::new(ErrorKind::DocumentEncrypted, "the PDF is protected with a password; upload it without one")
+        }
+        LoadPdfError::Decryption(_) => Error::new(
+            ErrorKind::DocumentEncrypted,
+            "the PDF is encrypted in a way that cannot be read; upload it unencrypted",
+        ),
+        LoadPdfError::Invalid => {
+            Error::new(ErrorKind::DocumentDamaged, "the PDF is damaged or cut off: its pages cannot be found")
+        }
+    }
+}
+
+/// What a file without text is told: the reason decides what helps.
+fn without_text(drawn: &Drawn) -> Error {
+    let (kind, message) = if drawn.unreadable_glyphs > 0 {
+        let message = "the fonts of the PDF do not say which letters they draw; run text recognition (OCR) on it first";
+        (ErrorKind::DocumentWithoutText, message)
+    } else if drawn.pictures > 0 {
+        let message = "the PDF holds pictures but no text; it looks scanned: run text recognition (OCR) on it first";
+        (ErrorKind::DocumentWithoutText, message)
+    } else if drawn.damaged_pages > 0 {
+        (ErrorKind::DocumentDamaged, "the PDF is damaged or cut off: the content of its pages cannot be read")
+    } else {
+        (ErrorKind::DocumentWithoutText, "the PDF holds no text: its pages are empty or hold drawings only")
+    };
+    Error::new(kind, message)
+}
+
+/// The lines of every page, and what else explains a lack of them.
+struct Drawn {
+    pages: Vec<Vec<Line>>,
+    /// Glyphs without a letter.
+    unreadable_glyphs: usize,
+    pictures: usize,
+    /// Pages with content that could not be unpacked.
+    damaged_pages: usize,
+}
+
+fn draw_pages(pdf: &Pdf, limits: &ExtractLimits) -> Result<Drawn> {
+    let cache = InterpreterCache::new();
+    let mut device = TextDevice::new(limits.max_text_bytes);
+    let mut pages = Vec::with_capacity(pdf.pages().len());
+    let mut damaged_pages = 0;
+    for page in pdf.pages().iter() {
+        let (width, height) = page.render_dimensions();
+        device.begin_page(f64::from(width), f64::from(height));
+        damaged_pages += usize::from(!draw(page, &cache, &mut device));
+        if device.is_full() {
+            return Err(over_text_limit(limits.max_text_bytes));
+        }
+        pages.push(device.end_page());
+    }
+    let (unreadable_glyphs, pictures) = (device.unreadable_glyphs(), device.pictures());
+    Ok(Drawn { pages, unreadable_glyphs, pictures, damaged_pages })
+}
+
+/// Draws one page with its annotations and says whether all of its content could be unpacked. The crate's own way keeps the unpacked content of every page for as long as the
+/// document is open; here it is dropped with the page, so that two thousand pages need no more memory than one.
+fn draw<'a>(page: &Page<'a>, cache: &InterpreterCache<'a>, device: &mut TextDevice) -> bool {
+    let transform = Affine::new(page.initial_transform(true).as_coeffs());
+    let (width, height) = page.render_dimensions();
+    let area = Rect::new(0.0, 0.0, f64::from(width), f64::from(height));
+    let settings = InterpreterSettings { render_content: RenderContent::ANNOTATIONS, ..InterpreterSettings::default() };
+    let mut context = Context::new(transform, area, cache, page.xref(), settings);
+    let (content, is_whole) = content_of(page);
+    interpret(TypedIter::new(&content), page.resources(), &mut context, device);
+    interpret_page(page, &mut context, device);
+    is_whole
+}
+
+/// The unpacked content of a page, which is one stream or several that count as one, and whether it is whole. A stream
+/// that is damaged or missing is left out.
+fn content_of(page: &Page<'_>) -> (Vec<u8>, bool) {
+    let raw = page.raw();
+    let mut streams = Vec::new();
+    let mut is_whole = true;
+    if let Some(stream) = raw.get::<Stream<'_>>(CONTENTS) {
+        streams.push(stream);
+    } else if let Some(array) = raw.get::<Array<'_>>(CONTENTS) {
+        streams.extend(array.iter::<Stream<'_>>());
+    } else {
+        is_whole = !raw.contains_key(CONTENTS);
+    }
+    let mut content = Vec::new();
+    for stream in streams {
+        match stream.decoded_data() {
+            Ok(data) => content.extend_from_slice(&data),
+            Err(_) => is_whole = false,
+        }
+        // A word may end one stream and another begin the next.
+        content.push(b' ');
+    }
+    (content, is_whole)
+}
+
+/// The title in the document's own description, unless it is one that writing programs put there by themselves.
+fn own_title(pdf: &Pdf) -> Option<String> {
+    let title = decode_string(pdf.metadata().title.as_deref()?);
+    let title = title.trim().trim_start_matches("Microsoft Word - ").trim_start_matches("Microsoft PowerPoint - ");
+    let lower = title.to_lowercase();
+    let is_file_name =
+        lower.rsplit_once('.').is_some_and(|(_, ending)| (2..=5).contains(&ending.len()) && !ending.contains(' '));
+    let is_empty_form = ["", "untitled", "unbenannt", "document", "powerpoint presentation"].contains(&lower.as_str());
+    (!is_file_name && !is_empty_form).then(|| title.to_owned())
+}
+
+/// Text in a PDF's descriptions: UTF-16 or UTF-8 with a mark, else an encoding that differs from Windows-1252 in rare signs.
+fn decode_string(bytes: &[u8]) -> String {
+    match bytes {
+        [0xfe, 0xff, text @ ..] => UTF_16BE.decode_without_bom_handling(text).0.into_owned(),
+        [0xff, 0xfe, text @ ..] => UTF_16LE.decode_without_bom_handling(text).0.into_owned(),
+        [0xef, 0xbb, 0xbf, text @ ..] => String::from_utf8_lossy(text).into_owned(),
+        text => WINDOWS_1252.decode_without_bom_handling(text).0.into_owned(),
+    }
+}

@@ -1,0 +1,275 @@
+//! The ledger: a row for every document ever seen, with its state, its attempts and its last error. Every failure of
+//! ingestion ends here, where a person can read it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::document::{DocumentId, DocumentVersion};
+use crate::error::{Error, ErrorKind, Result};
+use crate::stores::records::{Precondition, Record, RecordStore};
+
+/// The partition of the record store that holds the rows.
+const PARTITION: &str = "documents";
+/// Longest error sentence that is kept.
+const MAX_MESSAGE_CHARS: usize = 500;
+
+/// Where a document is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It was uploaded, and nobody has begun with it.
+    Queued,
+    /// Somebody is at it, until the lease ends.
+    Processing,
+    /// Its passages can be found.
+    Indexed,
+    /// A passing trouble; it is tried again.
+    Failed,
+    /// A lasting trouble; it waits for a new version or for a person.
+    Quarantined,
+    /// It is gone from storage and cannot be found.
+    Deleted,
+}
+
+/// Why the last attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// The code of the error's kind.
+    pub code: String,
+    /// A sentence for a person.
+    pub message: String,
+}
+
+/// What is known of a document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LedgerRow {
+    /// The document's id; also the row's.
+    pub id: DocumentId,
+    /// Its name as storage has it.
+    pub name: String,
+    /// Where it is on its way.
+    pub state: State,
+    /// The version the state is about.
+    pub version: Option<DocumentVersion>,
+    /// SHA-256 of the content that was indexed.
+    pub content_hash: Option<String>,
+    /// How its passages were made.
+    pub recipe: Option<String>,
+    /// Attempts at this version.
+    pub attempts: u32,
+    /// Why the last attempt failed; none after a success.
+    pub error: Option<LastError>,
+    /// Who uploaded it through the API; none for documents put into storage directly.
+    pub owner: Option<String>,
+    /// Size of the content.
+    pub size_bytes: u64,
+    /// Pages, for formats that have them.
+    pub pages: Option<u32>,
+    /// Passages that can be found.
+    pub passages: u32,
+    /// Estimated tokens of those passages.
+    pub tokens: u64,
+    /// Milliseconds of the last successful ingestion, by phase.
+    pub phases_ms: BTreeMap<String, u64>,
+    /// When the document was first seen.
+    pub first_seen: DateTime<Utc>,
+    /// When the row last changed.
+    pub updated: DateTime<Utc>,
+    /// Until when whoever processes it may be believed to be alive.
+    pub lease_until: Option<DateTime<Utc>>,
+}
+
+impl LedgerRow {
+    fn new(id: DocumentId, name: &str, now: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            state: State::Queued,
+            version: None,
+            content_hash: None,
+            recipe: None,
+            attempts: 0,
+            error: None,
+            owner: None,
+            size_bytes: 0,
+            pages: None,
+            passages: 0,
+            tokens: 0,
+            phases_ms: BTreeMap::new(),
+            first_seen: now,
+            updated: now,
+            lease_until: None,
+        }
+    }
+
+    /// Whether the row says that somebody is at it who can no longer be alive.
+    pub fn is_stuck(&self, now: DateTime<Utc>) -> bool {
+        self.state == State::Processing && self.lease_until.is_none_or(|until| until < now)
+    }
+
+    /// When a failed document may be tried again: later with each attempt.
+    pub fn retry_at(&self) -> DateTime<Utc> {
+        self.updated + TimeDelta::seconds(30 * (1 << self.attempts.min(6)))
+    }
+}
+
+/// One page of rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LedgerPage {
+    /// In order of id.
+    pub documents: Vec<LedgerRow>,
+    /// Pass it back to get the next page.
+    pub next: Option<String>,
+}
+
+/// The rows, kept in a record store.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    records: Arc<dyn RecordStore>,
+    clock: Clock,
+    lease: Duration,
+}
+
+impl Ledger {
+    /// A ledger in `records`; whoever claims a document is believed to be alive for `lease`.
+    pub fn new(records: Arc<dyn RecordStore>, clock: Clock, lease: Duration) -> Self {
+        Self { records, clock, lease }
+    }
+
+    /// The row of a document.
+    pub async fn get(&self, id: &DocumentId) -> Result<Option<LedgerRow>> {
+        Ok(self.read(id).await?.map(|(row, _)| row))
+    }
+
+    /// Rows after `after`, at most `limit`.
+    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<LedgerPage> {
+        let page = self.records.list(PARTITION, after, limit).await?;
+        let documents = page.records.into_iter().map(parse).collect::<Result<Vec<_>>>()?;
+        Ok(LedgerPage { documents: documents.into_iter().map(|(row, _)| row).collect(), next: page.next })
+    }
+
+    /// Every row.
+    pub async fn all(&self) -> Result<Vec<LedgerRow>> {
+        let mut rows = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.list(after.as_deref(), 500).await?;
+            rows.extend(page.documents);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// Changes the row of a document, making it if there is none. `change` may be called again when another writer was
+    /// faster.
+    pub async fn update(&self, id: &DocumentId, name: &str, change: impl Fn(&mut LedgerRow)) -> Result<LedgerRow> {
+        loop {
+            let now = self.clock.now();
+            let (mut row, precondition) = match self.read(id).await? {
+                Some((row, etag)) => (row, Precondition::IfMatch(etag)),
+                None => (LedgerRow::new(id.clone(), name, now), Precondition::IfAbsent),
+            };
+            change(&mut row);
+            row.updated = now;
+            let body = serde_json::to_value(&row)
+                .map_err(|e| Error::new(ErrorKind::Internal, "cannot write a ledger row").caused_by(e))?;
+            match self.records.put(PARTITION, id.as_str(), &body, precondition, None).await {
+                Ok(_) => return Ok(row),
+                Err(e) if e.kind() == ErrorKind::PreconditionFailed => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Says that a caller uploaded a document, which is now in storage. Whoever began with it meanwhile is not disturbed.
+    pub async fn queue(&self, id: &DocumentId, name: &str, owner: &str, size_bytes: u64) -> Result<LedgerRow> {
+        self.update(id, name, |row| {
+            row.owner = Some(owner.to_owned());
+            if row.version.is_none() || row.state == State::Deleted {
+                row.state = State::Queued;
+                row.size_bytes = size_bytes;
+            }
+        })
+        .await
+    }
+
+    /// How many documents of an owner are in storage, as far as the ledger knows.
+    pub async fn count_of(&self, owner: &str) -> Result<u64> {
+        let rows = self.all().await?;
+        let owned = rows.iter().filter(|row| row.state != State::Deleted && row.owner.as_deref() == Some(owner));
+        Ok(owned.count() as u64)
+    }
+
+    /// Says that somebody starts on a version, and counts the attempt before anything can go wrong.
+    pub async fn claim(
+        &self,
+        id: &DocumentId,
+        name: &str,
+        version: &DocumentVersion,
+        size_bytes: u64,
+    ) -> Result<LedgerRow> {
+        let lease_until = self.clock.now() + self.lease;
+        self.update(id, name, |row| {
+            let same = row.version.as_ref() == Some(version) && row.state != State::Deleted;
+            row.attempts = if same { row.attempts + 1 } else { 1 };
+            row.state = State::Processing;
+            row.version = Some(version.clone());
+            row.size_bytes = size_bytes;
+            row.lease_until = Some(lease_until);
+        })
+        .await
+    }
+
+    /// Says that an attempt failed, for good or for now.
+    pub async fn fail(&self, id: &DocumentId, name: &str, state: State, error: &Error) -> Result<LedgerRow> {
+        let last = LastError {
+            code: error.kind().row().code.to_owned(),
+            message: error.message().chars().take(MAX_MESSAGE_CHARS).collect(),
+        };
+        self.update(id, name, |row| {
+            row.state = state;
+            row.error = Some(last.clone());
+            row.lease_until = None;
+            if state == State::Quarantined {
+                row.content_hash = None;
+                row.passages = 0;
+                row.tokens = 0;
+            }
+        })
+        .await
+    }
+
+    /// Says that a document is gone. One that was never seen gets no row.
+    pub async fn delete(&self, id: &DocumentId, name: &str) -> Result<()> {
+        if self.get(id).await?.is_none_or(|row| row.state == State::Deleted) {
+            return Ok(());
+        }
+        self.update(id, name, |row| {
+            row.state = State::Deleted;
+            row.error = None;
+            row.content_hash = None;
+            row.passages = 0;
+            row.tokens = 0;
+            row.lease_until = None;
+        })
+        .await
+        .map(|_| ())
+    }
+
+    async fn read(&self, id: &DocumentId) -> Result<Option<(LedgerRow, String)>> {
+        self.records.get(PARTITION, id.as_str()).await?.map(parse).transpose()
+    }
+}
+
+fn parse(record: Record) -> Result<(LedgerRow, String)> {
+    let row = serde_json::from_value(record.body)
+        .map_err(|e| Error::new(ErrorKind::Internal, "a ledger row cannot be read").caused_by(e))?;
+    Ok((row, record.etag))
+}

@@ -1,0 +1,362 @@
+//! A blob becomes passages. [`Ingest::sync`] brings index and ledger in line with what storage holds under one name, now.
+//!
+//! Every trigger ends here, whatever it said: created, replaced, deleted, late, twice. Storage is asked anew each time, so
+//! the order of events does not matter, and doing it again changes nothing.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::chunk::{ChunkSettings, chunk};
+use super::extract::Extractor;
+use super::ledger::{Ledger, LedgerRow, State};
+use super::tokens;
+use crate::clock::Clock;
+use crate::crash;
+use crate::document::{DocumentId, DocumentName, DocumentVersion, Passage, Principal, content_hash};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Index;
+use crate::index::segments::manifest::{Outcome, Place};
+use crate::index::segments::segment::Row;
+use crate::index::segments::writer::Upsert;
+use crate::stores::blobs::{Blob, BlobMeta, BlobStore};
+use crate::telemetry::one_line;
+
+/// Raised whenever extraction or chunking change what they make of a document.
+const RECIPE_VERSION: u32 = 1;
+/// How often a document that keeps changing under our hands is started over within one call.
+const MAX_ROUNDS: u32 = 4;
+
+/// The numbers ingestion works with.
+#[derive(Clone, Debug)]
+pub struct IngestSettings {
+    /// A larger document is refused, in bytes.
+    pub max_document_bytes: u64,
+    /// Attempts at one version before it is quarantined.
+    pub max_attempts: u32,
+    /// How documents are cut.
+    pub chunk: ChunkSettings,
+    /// How long whoever works on a document is believed to be alive.
+    pub lease: Duration,
+}
+
+/// Everything ingestion needs.
+#[derive(Clone)]
+pub struct Ingest {
+    /// Where documents are.
+    pub documents: Arc<dyn BlobStore>,
+    /// What is known of them.
+    pub ledger: Ledger,
+    /// Where their passages go.
+    pub index: Arc<Index>,
+    /// How their text is read.
+    pub extractor: Arc<Extractor>,
+    /// The numbers.
+    pub settings: IngestSettings,
+    /// The time.
+    pub clock: Clock,
+    /// One lock for each name under way in this process.
+    pub locks: NameLocks,
+}
+
+/// What a call found and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Synced {
+    /// A version was made findable.
+    Indexed {
+        /// How many passages it has.
+        passages: u32,
+    },
+    /// Index and storage already agreed.
+    Unchanged,
+    /// The document is gone from storage, and now from the index.
+    Removed,
+    /// The document cannot be read, and the ledger says why; trying again cannot help.
+    Quarantined {
+        /// The code of the trouble's kind.
+        code: &'static str,
+    },
+}
+
+/// What was made of one version.
+struct Read {
+    version: DocumentVersion,
+    content_hash: String,
+    pages: Option<u32>,
+    passages: Vec<Passage>,
+    phases_ms: BTreeMap<String, u64>,
+}
+
+impl Ingest {
+    /// Brings index and ledger in line with storage for one name.
+    ///
+    /// Idempotent: a second run finds everything as it should be and answers [`Synced::Unchanged`]. An error is passing:
+    /// it is in the ledger, and the caller should have the event delivered again.
+    pub async fn sync(&self, name: &DocumentName) -> Result<Synced> {
+        let id = DocumentId::of(name);
+        let _alone = self.locks.lock(&id).await;
+        for _ in 0..MAX_ROUNDS {
+            let Some(found) = self.documents.head(name.as_str()).await? else {
+                return self.remove(&id, name).await;
+            };
+            let version = version_of(&found);
+            if let Some(settled) = self.settled(&id, name, &found).await? {
+                return Ok(settled);
+            }
+            let row = self.ledger.claim(&id, name.as_str(), &version, found.size_bytes).await?;
+            crash::point("claimed");
+            let done = match self.ingest(name, &found, &row).await {
+                Ok(done) => done,
+                Err(e) => return self.failed(&id, name, e, row.attempts).await,
+            };
+            // Whoever replaced or deleted the document meanwhile may have had to give way to us: look once more.
+            let now = self.documents.head(name.as_str()).await?.as_ref().map(version_of);
+            if now.is_some_and(|now| now == version) && done != Synced::Unchanged {
+                return Ok(done);
+            }
+        }
+        Err(Error::new(ErrorKind::StoreUnavailable, "the document keeps changing while it is read"))
+    }
+
+    /// Counts a failure that the platform reports after its own retries, and quarantines the document.
+    pub async fn give_up(&self, name: &DocumentName) -> Result<Synced> {
+        match self.sync(name).await {
+            Ok(settled) => Ok(settled),
+            Err(e) => {
+                let id = DocumentId::of(name);
+                let told = Error::new(e.kind(), format!("{}; the platform stopped trying", e.message()));
+                self.ledger.fail(&id, name.as_str(), State::Quarantined, &told).await?;
+                Ok(Synced::Quarantined { code: e.kind().row().code })
+            }
+        }
+    }
+
+    /// Records a blob whose name no document can have.
+    pub async fn refuse_name(&self, raw: &str, error: &Error) -> Result<Synced> {
+        let shown: String = raw.chars().take(200).flat_map(char::escape_debug).collect();
+        self.ledger.fail(&DocumentId::of_raw(raw), &shown, State::Quarantined, error).await?;
+        Ok(Synced::Quarantined { code: error.kind().row().code })
+    }
+
+    /// How passages are made at present; a document made otherwise is made anew by the timer.
+    pub fn recipe(&self) -> String {
+        let chunk = &self.settings.chunk;
+        format!("{RECIPE_VERSION}/{}/{}-{}", self.index.analyzer_name(), chunk.tokens, chunk.overlap_tokens)
+    }
+
+    /// What there is to say without work: the index has this version already, or it is known to be unreadable.
+    async fn settled(&self, id: &DocumentId, name: &DocumentName, found: &BlobMeta) -> Result<Option<Synced>> {
+        let version = version_of(found);
+        let row = match self.ledger.get(id).await? {
+            Some(row) => row,
+            None => return self.adopt(id, name, found).await,
+        };
+        if row.version.as_ref() != Some(&version) {
+            return Ok(None);
+        }
+        let same_recipe = row.recipe.as_deref() == Some(self.recipe().as_str());
+        if row.state == State::Quarantined && same_recipe {
+            let kinds = ErrorKind::ALL.iter().map(|kind| kind.row().code);
+            let code = kinds.into_iter().find(|code| row.error.as_ref().is_some_and(|error| error.code == *code));
+            return Ok(Some(Synced::Quarantined { code: code.unwrap_or("internal") }));
+        }
+        let visible = row.state == State::Indexed && same_recipe && self.index.entry(id).await?.is_some();
+        Ok(visible.then_some(Synced::Unchanged))
+    }
+
+    /// Writes the row of a document that is in the index while the ledger does not know it, as after the loss of a ledger.
+    async fn adopt(&self, id: &DocumentId, name: &DocumentName, found: &BlobMeta) -> Result<Option<Synced>> {
+        let entry = self.index.entry(id).await?;
+        let Some(entry) = entry.filter(|entry| entry.version == version_of(found) && entry.recipe == self.recipe())
+        else {
+            return Ok(None);
+        };
+        let adopt = |row: &mut LedgerRow| {
+            row.state = State::Indexed;
+            row.version = Some(entry.version.clone());
+            row.recipe = Some(entry.recipe.clone());
+            row.size_bytes = found.size_bytes;
+            if let Place::Live { passages, .. } = entry.place {
+                row.passages = passages;
+            }
+        };
+        self.ledger.update(id, name.as_str(), adopt).await?;
+        Ok(Some(Synced::Unchanged))
+    }
+
+    async fn remove(&self, id: &DocumentId, name: &DocumentName) -> Result<Synced> {
+        let outcome = self.index.remove(id).await?;
+        crash::point("removed");
+        self.ledger.delete(id, name.as_str()).await?;
+        if outcome == Outcome::Applied {
+            info!(document.id = %id, "removed a document");
+            return Ok(Synced::Removed);
+        }
+        Ok(Synced::Unchanged)
+    }
+
+    /// One attempt at the version that storage holds. [`Synced::Unchanged`] means: it changed again, start over.
+    async fn ingest(&self, name: &DocumentName, found: &BlobMeta, row: &LedgerRow) -> Result<Synced> {
+        let id = &row.id;
+        if row.attempts > self.settings.max_attempts {
+            let message = format!("reading it was tried {} times and never came to an end", row.attempts - 1);
+            return Err(Error::new(ErrorKind::DocumentOverLimit, message));
+        }
+        self.check_size(found)?;
+        let fetching = Instant::now();
+        let Some(blob) = self.documents.get(name.as_str(), None).await? else { return Ok(Synced::Unchanged) };
+        let fetch_ms = elapsed_ms(fetching);
+        crash::point("fetched");
+        let same_content = row.content_hash.as_deref() == Some(content_hash(&blob.bytes).as_str());
+        let same_recipe = row.recipe.as_deref() == Some(self.recipe().as_str());
+        if same_content && same_recipe && self.index.entry(id).await?.is_some() {
+            self.finish_unchanged(row, &version_of(&blob.meta)).await?;
+            return Ok(Synced::Indexed { passages: row.passages });
+        }
+        let mut read = self.read(name, blob).await?;
+        read.phases_ms.insert("fetch".to_owned(), fetch_ms);
+        crash::point("extracted");
+        let current = self.documents.head(name.as_str()).await?.as_ref().map(version_of);
+        if current.as_ref() != Some(&read.version) {
+            return Ok(Synced::Unchanged);
+        }
+        self.publish(name, row, read).await
+    }
+
+    fn check_size(&self, found: &BlobMeta) -> Result<()> {
+        let most = self.settings.max_document_bytes;
+        if found.size_bytes > most {
+            let message = format!("it has {} bytes; MAX_DOCUMENT_SIZE allows {most}", found.size_bytes);
+            return Err(Error::new(ErrorKind::DocumentTooLarge, message));
+        }
+        Ok(())
+    }
+
+    async fn read(&self, name: &DocumentName, blob: Blob) -> Result<Read> {
+        let (version, content_hash) = (version_of(&blob.meta), content_hash(&blob.bytes));
+        let extracting = Instant::now();
+        let extracted = self.extractor.extract(name, blob.bytes).await?;
+        let extract_ms = elapsed_ms(extracting);
+        let chunking = Instant::now();
+        let pages = extracted.pages;
+        let (chunk_name, settings) = (name.clone(), self.settings.chunk.clone());
+        let cut = tokio::task::spawn_blocking(move || chunk(&chunk_name, &extracted, &settings)).await;
+        let passages =
+            cut.map_err(|e| Error::new(ErrorKind::DocumentDamaged, "it cannot be cut into passages").caused_by(e))?;
+        if passages.is_empty() {
+            return Err(Error::new(ErrorKind::DocumentWithoutText, "no text was found in it"));
+        }
+        let phases_ms =
+            BTreeMap::from([("extract".to_owned(), extract_ms), ("chunk".to_owned(), elapsed_ms(chunking))]);
+        Ok(Read { version, content_hash, pages, passages, phases_ms })
+    }
+
+    /// Makes the version visible and says so in the ledger.
+    async fn publish(&self, name: &DocumentName, row: &LedgerRow, read: Read) -> Result<Synced> {
+        let indexing = Instant::now();
+        let count = u32::try_from(read.passages.len()).unwrap_or(u32::MAX);
+        let token_count: usize = read.passages.iter().map(|passage| tokens::estimate(&passage.text)).sum();
+        let readers = vec![Principal::EVERYONE.to_owned()];
+        let rows = read.passages.into_iter().map(|passage| Row { passage, readers: readers.clone() }).collect();
+        let recipe = self.recipe();
+        let upsert = Upsert { name: name.clone(), version: read.version.clone(), recipe: recipe.clone(), rows };
+        if self.index.upsert(upsert).await? == Outcome::Superseded {
+            return Ok(Synced::Unchanged);
+        }
+        let mut phases_ms = read.phases_ms;
+        phases_ms.insert("index".to_owned(), elapsed_ms(indexing));
+        let took_ms: u64 = phases_ms.values().sum();
+        self.ledger
+            .update(&row.id, name.as_str(), |row| {
+                row.state = State::Indexed;
+                row.version = Some(read.version.clone());
+                row.content_hash = Some(read.content_hash.clone());
+                row.recipe = Some(recipe.clone());
+                row.error = None;
+                row.pages = read.pages;
+                row.passages = count;
+                row.tokens = token_count as u64;
+                row.phases_ms.clone_from(&phases_ms);
+                row.lease_until = None;
+            })
+            .await?;
+        crash::point("finished");
+        info!(document.id = %row.id, num_passages = count, took_ms, "indexed a document");
+        Ok(Synced::Indexed { passages: count })
+    }
+
+    async fn finish_unchanged(&self, row: &LedgerRow, version: &DocumentVersion) -> Result<()> {
+        let finish = |row: &mut LedgerRow| {
+            row.state = State::Indexed;
+            row.version = Some(version.clone());
+            row.error = None;
+            row.lease_until = None;
+        };
+        self.ledger.update(&row.id, &row.name, finish).await.map(|_| ())
+    }
+
+    /// Records a failed attempt. Lasting trouble is settled by that; passing trouble goes back to the caller.
+    async fn failed(&self, id: &DocumentId, name: &DocumentName, error: Error, attempts: u32) -> Result<Synced> {
+        let code = error.kind().row().code;
+        if error.is_passing() && attempts < self.settings.max_attempts {
+            self.ledger.fail(id, name.as_str(), State::Failed, &error).await?;
+            warn!(document.id = %id, error.code = code, cause = %one_line(&error.chain()), attempts, "could not ingest a document, will try again");
+            return Err(error);
+        }
+        // What was visible is no longer what storage holds.
+        self.index.remove(id).await?;
+        let recipe = self.recipe();
+        self.ledger.fail(id, name.as_str(), State::Quarantined, &error).await?;
+        self.ledger.update(id, name.as_str(), |row| row.recipe = Some(recipe.clone())).await?;
+        warn!(document.id = %id, error.code = code, cause = %one_line(&error.chain()), attempts, "quarantined a document");
+        Ok(Synced::Quarantined { code })
+    }
+}
+
+/// The version of a blob.
+pub fn version_of(meta: &BlobMeta) -> DocumentVersion {
+    DocumentVersion { modified: meta.modified, etag: meta.etag.clone() }
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Locks by document, so that one process works on a document once at a time. Other processes are kept apart by versions.
+#[derive(Clone, Debug, Default)]
+pub struct NameLocks {
+    held: Arc<Mutex<HashMap<DocumentId, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+/// Held while a document is worked on.
+pub struct NameLock {
+    locks: NameLocks,
+    id: DocumentId,
+    guard: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+impl NameLocks {
+    /// Waits until nobody else in this process works on the document.
+    pub async fn lock(&self, id: &DocumentId) -> NameLock {
+        let lock = {
+            let mut held = self.held.lock().expect("no holder of this lock panics");
+            Arc::clone(held.entry(id.clone()).or_default())
+        };
+        let guard = lock.lock_owned().await;
+        NameLock { locks: self.clone(), id: id.clone(), guard: Some(guard) }
+    }
+}
+
+impl Drop for NameLock {
+    fn drop(&mut self) {
+        self.guard = None;
+        let mut held = self.locks.held.lock().expect("no holder of this lock panics");
+        // Nobody else waits when the map alone still holds the lock.
+        if held.get(&self.id).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            held.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+#![doc = include_str!("README.md")]
+
+pub mod access;
+pub mod app;
+pub mod chat;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod crash;
+pub mod dialects;
+pub mod document;
+pub mod error;
+pub mod functions;
+pub mod host;
+pub mod index;
+pub mod ingest;
+pub mod models;
+pub mod stores;
+pub mod telemetry;

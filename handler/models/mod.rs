@@ -1,0 +1,113 @@
+//! Where answers come from: a chat server that speaks the OpenAI protocol, or the passages themselves. What enters is
+//! messages, or a question with its passages; what leaves is text. Nothing here knows the index or the chat flow.
+
+pub mod extractive;
+pub mod numbers;
+pub mod openai;
+pub mod sentence;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+
+use std::fmt;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use self::openai::OpenAiModel;
+
+/// Who writes the answers, chosen by settings at start.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of these")]
+pub enum ChatModel {
+    /// No model: the best-supported sentences of the passages. Deterministic, and free.
+    Extractive,
+    /// Azure OpenAI or any server with the same protocol.
+    OpenAi(OpenAiModel),
+}
+
+impl ChatModel {
+    /// The name that answers and logs carry.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Extractive => "extractive",
+            Self::OpenAi(model) => model.name(),
+        }
+    }
+}
+
+/// Whose words a message holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// The product's own instructions.
+    System,
+    /// The person, or data handed over on their behalf.
+    User,
+    /// An earlier answer.
+    Assistant,
+}
+
+/// One message to a model.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Whose words these are.
+    pub speaker: Speaker,
+    /// The words.
+    pub text: String,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("speaker", &self.speaker).field("bytes", &self.text.len()).finish()
+    }
+}
+
+/// What a model is asked.
+#[derive(Clone, Debug)]
+pub struct ModelRequest {
+    /// The conversation, instructions first, the question last.
+    pub messages: Vec<Message>,
+    /// The most tokens the answer may have.
+    pub max_answer_tokens: u32,
+    /// When the last word has to be here. Waiting, retrying and streaming all end then.
+    pub deadline: Instant,
+}
+
+/// What a model says, in order: any number of texts, at most one usage, and one finish at the end.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ModelEvent {
+    /// The next words.
+    Text(String),
+    /// What it cost.
+    Usage(Usage),
+    /// The answer is over. A stream that ends without this was cut, and is reported as an error.
+    Finished(Finish),
+}
+
+impl fmt::Debug for ModelEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Usage(usage) => usage.fmt(f),
+            Self::Finished(finish) => write!(f, "Finished({finish:?})"),
+        }
+    }
+}
+
+/// Why an answer is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// Nothing more to say.
+    Complete,
+    /// The token limit cut it off.
+    Truncated,
+}
+
+/// The tokens of one answer, as the server counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Tokens of the instructions, history, passages and question.
+    pub prompt_tokens: u32,
+    /// Tokens of the answer.
+    pub completion_tokens: u32,
+}

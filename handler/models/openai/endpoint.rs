@@ -1,0 +1,140 @@
+//! The address and headers of a chat server. What enters are the settings, what leaves is the configuration that the
+//! client library asks for. Headers are made once, marked as secret, so that no debug output of a request shows the key.
+
+use std::fmt;
+
+use async_openai::config::Config;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{OpenAiSettings, ServerKind};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where requests go, and what they carry.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    base: String,
+    api_version: Option<String>,
+    headers: HeaderMap,
+    api_key: SecretString,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Puts address and headers together. A key that no header can carry is `Misconfigured`.
+    pub(super) fn from_settings(settings: &OpenAiSettings) -> Result<Self> {
+        let mut headers = HeaderMap::new();
+        if let Some(key) = &settings.api_key {
+            let (name, value) = key_header(settings.kind, key)?;
+            headers.insert(name, value);
+        }
+        let api_version = settings.api_version.clone().filter(|_| settings.kind == ServerKind::Azure);
+        let api_key = settings.api_key.clone().unwrap_or_default();
+        Ok(Self { base: base(settings), api_version, headers, api_key })
+    }
+}
+
+impl Config for Endpoint {
+    fn headers(&self) -> HeaderMap {
+        self.headers.clone()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn query(&self) -> Vec<(&str, &str)> {
+        self.api_version.iter().map(|version| ("api-version", version.as_str())).collect()
+    }
+
+    fn api_base(&self) -> &str {
+        &self.base
+    }
+
+    fn api_key(&self) -> &SecretString {
+        &self.api_key
+    }
+}
+
+fn key_header(kind: ServerKind, key: &SecretString) -> Result<(HeaderName, HeaderValue)> {
+    let (name, text) = match kind {
+        ServerKind::Azure => (HeaderName::from_static("api-key"), key.expose_secret().to_owned()),
+        ServerKind::Compatible => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
+    };
+    let unfit = |_| {
+        Error::new(ErrorKind::Misconfigured, "the key of the model server holds characters that no header can carry")
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(unfit)?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+fn base(settings: &OpenAiSettings) -> String {
+    let given = settings.endpoint.as_str().trim_end_matches('/');
+    let has_path = !settings.endpoint.path().trim_matches('/').is_empty();
+    match (settings.kind, &settings.api_version) {
+        (ServerKind::Azure, Some(_)) => {
+            let root = given.strip_suffix("/openai/v1").unwrap_or(given);
+            format!("{root}/openai/deployments/{}", settings.model)
+        }
+        (ServerKind::Azure, None) if given.ends_with("/openai/v1") => given.to_owned(),
+        (ServerKind::Azure, None) => format!("{given}/openai/v1"),
+        (ServerKind::Compatible, _) if has_path => given.to_owned(),
+        (ServerKind::Compatible, _) => format!("{given}/v1"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn settings(kind: ServerKind, endpoint: &str, api_version: Option<&str>) -> OpenAiSettings {
+        OpenAiSettings {
+            endpoint: endpoint.parse().expect("a test's address"),
+            api_key: Some("k3y".into()),
+            model: "gpt".to_owned(),
+            kind,
+            api_version: api_version.map(str::to_owned),
+            temperature: None,
+            connect_timeout: Duration::from_secs(1),
+        }
+    }
+
+    fn check(kind: ServerKind, endpoint: &str, api_version: Option<&str>, expected: &str) {
+        let endpoint = Endpoint::from_settings(&settings(kind, endpoint, api_version)).expect("good settings");
+        assert_eq!(endpoint.url("/chat/completions"), expected);
+    }
+
+    #[test]
+    fn each_kind_has_its_address() {
+        use ServerKind::{Azure, Compatible};
+        check(Azure, "https://a.openai.azure.com", None, "https://a.openai.azure.com/openai/v1/chat/completions");
+        check(
+            Azure,
+            "https://a.openai.azure.com/openai/v1/",
+            None,
+            "https://a.openai.azure.com/openai/v1/chat/completions",
+        );
+        let classic = "https://a.openai.azure.com/openai/deployments/gpt/chat/completions";
+        check(Azure, "https://a.openai.azure.com/", Some("2024-10-21"), classic);
+        check(Compatible, "http://localhost:11434", None, "http://localhost:11434/v1/chat/completions");
+        check(Compatible, "https://x.test/api/v3/", Some("ignored"), "https://x.test/api/v3/chat/completions");
+    }
+
+    #[test]
+    fn the_key_is_secret_and_must_fit_a_header() {
+        let mut with_key = settings(ServerKind::Azure, "https://a.test", None);
+        let endpoint = Endpoint::from_settings(&with_key).expect("good settings");
+        assert_eq!(endpoint.headers()["api-key"], "k3y");
+        assert!(!format!("{endpoint:?} {with_key:?} {:?}", endpoint.headers()).contains("k3y"));
+        with_key.api_key = Some("line\nbreak".into());
+        assert_eq!(Endpoint::from_settings(&with_key).expect_err("unfit").kind(), ErrorKind::Misconfigured);
+    }
+}

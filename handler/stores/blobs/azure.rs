@@ -1,0 +1,274 @@
+//! The blob store in a container of Azure Blob Storage (or Azurite), through the official client.
+//!
+//! Signs in with an Entra token, or with the account key of a connection string for Azurite and local work. ETags are kept
+//! without their quotes, because a listing gives them bare and a header quoted.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::http::{
+    ClientOptions, Etag, ExponentialRetryOptions, NoFormat, RequestContent, RetryOptions, StatusCode,
+};
+use azure_storage_blob::models::{
+    BlobClientDownloadOptions, BlobClientGetPropertiesResultHeaders, BlobClientUploadOptions,
+    BlobContainerClientListBlobsOptions,
+};
+use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use url::Url;
+
+use super::{Blob, BlobMeta, BlobPage, BlobStore, Condition, Reread};
+use crate::document::DocumentName;
+use crate::error::{Error, ErrorKind, Result};
+use crate::stores::shared_key::{SharedKey, StorageAccount};
+
+/// The longest that one call may take, its retries included.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a failed call is tried again, and for how long at most.
+const MAX_RETRIES: u32 = 2;
+
+/// A blob store in one container.
+#[derive(Clone)]
+pub struct AzureBlobs {
+    container: Arc<BlobContainerClient>,
+    address: String,
+}
+
+impl std::fmt::Debug for AzureBlobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AzureBlobs").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl AzureBlobs {
+    /// A client for `container` of an account. Makes no call: a container that is missing is made at the first write.
+    pub fn open(account: &StorageAccount, container: &str) -> Result<Self> {
+        let misconfigured = |e| Error::new(ErrorKind::Misconfigured, "the storage account cannot be used").caused_by(e);
+        let mut url = account.blob_endpoint().clone();
+        url.path_segments_mut()
+            .map_err(|()| Error::new(ErrorKind::Misconfigured, "the storage endpoint is not a web address"))?
+            .pop_if_empty()
+            .push(container);
+        let retry = RetryOptions::exponential(ExponentialRetryOptions {
+            max_retries: MAX_RETRIES,
+            max_total_elapsed: azure_core::time::Duration::seconds(30),
+            ..Default::default()
+        });
+        let mut client_options = ClientOptions { retry, ..Default::default() };
+        let credential = match account {
+            StorageAccount::Key { name, key, .. } => {
+                client_options.per_try_policies.push(Arc::new(SharedKey::new(name.clone(), key.clone())));
+                None
+            }
+            StorageAccount::Identity { .. } => Some(account.credential()?),
+        };
+        let options = BlobContainerClientOptions { client_options, ..Default::default() };
+        let address = without_query(&url);
+        let client = BlobContainerClient::new(url, credential, Some(options)).map_err(misconfigured)?;
+        Ok(Self { container: Arc::new(client), address })
+    }
+
+    async fn upload(&self, name: &str, bytes: Bytes, condition: &Condition) -> azure_core::Result<BlobMeta> {
+        let size_bytes = bytes.len() as u64;
+        let mut options = BlobClientUploadOptions::default();
+        match condition {
+            Condition::Always => {}
+            Condition::IfAbsent => options.if_none_match = Some(Etag::from("*")),
+            Condition::IfMatch(etag) => options.if_match = Some(quoted(etag)),
+        }
+        let content: RequestContent<Bytes, NoFormat> = bytes.into();
+        let stored = self.container.blob_client(name).upload(content, Some(options)).await?;
+        Ok(BlobMeta {
+            name: name.to_owned(),
+            size_bytes,
+            etag: stored.etag.map(bare).unwrap_or_default(),
+            modified: time_of(stored.last_modified),
+        })
+    }
+
+    async fn download(&self, name: &str, options: BlobClientDownloadOptions<'_>) -> azure_core::Result<Blob> {
+        let found = self.container.blob_client(name).download(Some(options)).await?;
+        let properties = found.properties;
+        let bytes = found.body.collect().await?;
+        let size_bytes = bytes.len() as u64;
+        let etag = properties.etag.map(bare).unwrap_or_default();
+        let meta = BlobMeta { name: name.to_owned(), size_bytes, etag, modified: time_of(properties.last_modified) };
+        Ok(Blob { meta, bytes })
+    }
+}
+
+#[async_trait]
+impl BlobStore for AzureBlobs {
+    async fn head(&self, name: &str) -> Result<Option<BlobMeta>> {
+        let checked = checked(name)?;
+        let answer = call(async { self.container.blob_client(checked).get_properties(None).await }).await;
+        let Some(properties) = unless_absent(answer)? else { return Ok(None) };
+        let read = || -> azure_core::Result<BlobMeta> {
+            Ok(BlobMeta {
+                name: checked.to_owned(),
+                size_bytes: properties.content_length()?.unwrap_or(0),
+                etag: properties.etag()?.map(bare).unwrap_or_default(),
+                modified: time_of(properties.last_modified()?),
+            })
+        };
+        read().map(Some).map_err(|e| unavailable(Failure::Client(e)))
+    }
+
+    async fn get(&self, name: &str, range: Option<Range<u64>>) -> Result<Option<Blob>> {
+        let checked = checked(name)?;
+        let Some(range) = range else {
+            return unless_absent(call(self.download(checked, BlobClientDownloadOptions::default())).await);
+        };
+        // The service refuses a range that starts past the end, so the size is asked first.
+        let Some(meta) = self.head(checked).await? else { return Ok(None) };
+        let (start, end) = (range.start.min(meta.size_bytes), range.end.min(meta.size_bytes));
+        if start >= end {
+            return Ok(Some(Blob { meta, bytes: Bytes::new() }));
+        }
+        let options = BlobClientDownloadOptions {
+            range: Some((start..end).into()),
+            if_match: Some(quoted(&meta.etag)),
+            ..Default::default()
+        };
+        let part = unless_absent(call(self.download(checked, options)).await)?;
+        Ok(part.map(|part| Blob { meta, bytes: part.bytes }))
+    }
+
+    async fn get_unless(&self, name: &str, known: &str) -> Result<Reread> {
+        let options = BlobClientDownloadOptions { if_none_match: Some(quoted(known)), ..Default::default() };
+        match call(self.download(checked(name)?, options)).await {
+            Ok(blob) => Ok(Reread::Changed(blob)),
+            Err(e) if e.status() == Some(StatusCode::NotModified) => Ok(Reread::Unchanged),
+            Err(e) if e.status() == Some(StatusCode::NotFound) => Ok(Reread::Absent),
+            Err(e) => Err(unavailable(e)),
+        }
+    }
+
+    async fn put(&self, name: &str, bytes: Bytes, condition: Condition) -> Result<BlobMeta> {
+        let checked = checked(name)?;
+        let mut stored = call(self.upload(checked, bytes.clone(), &condition)).await;
+        if matches!(&stored, Err(e) if e.status() == Some(StatusCode::NotFound)) {
+            // Two first writers may both make the container; the second one's refusal does no harm.
+            let _made = call(async { self.container.create(None).await.map(|_| ()) }).await;
+            stored = call(self.upload(checked, bytes, &condition)).await;
+        }
+        stored.map_err(|e| match e.status() {
+            Some(StatusCode::PreconditionFailed | StatusCode::Conflict) => {
+                let sentence = format!("blob `{checked}` was changed by somebody else");
+                Error::new(ErrorKind::PreconditionFailed, sentence).caused_by(e)
+            }
+            _ => unavailable(e),
+        })
+    }
+
+    async fn delete(&self, name: &str) -> Result<bool> {
+        let checked = checked(name)?;
+        let answer = call(async { self.container.blob_client(checked).delete(None).await.map(|_| ()) }).await;
+        unless_absent(answer).map(|deleted| deleted.is_some())
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<BlobPage> {
+        let options = BlobContainerClientListBlobsOptions {
+            prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
+            marker: after.map(str::to_owned),
+            maxresults: Some(i32::try_from(limit).unwrap_or(i32::MAX).clamp(1, 5_000)),
+            ..Default::default()
+        };
+        let answer = call(async {
+            let mut pages = self.container.list_blobs(Some(options))?.into_pages();
+            match pages.next().await {
+                Some(page) => page?.into_model().map(Some),
+                None => Ok(None),
+            }
+        })
+        .await;
+        let Some(page) = unless_absent(answer)?.flatten() else { return Ok(BlobPage::default()) };
+        let blobs = page.blob_items.into_iter().filter_map(|item| {
+            let properties = item.properties?;
+            Some(BlobMeta {
+                name: item.name?,
+                size_bytes: properties.content_length.unwrap_or(0),
+                etag: properties.etag.map(bare).unwrap_or_default(),
+                modified: time_of(properties.last_modified),
+            })
+        });
+        Ok(BlobPage { blobs: blobs.collect(), next: page.next_marker.filter(|marker| !marker.is_empty()) })
+    }
+
+    fn location(&self) -> String {
+        self.address.clone()
+    }
+}
+
+/// Why a call brought nothing.
+#[derive(Debug)]
+enum Failure {
+    Client(azure_core::Error),
+    Timeout,
+}
+
+impl Failure {
+    fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Client(e) => e.http_status(),
+            Self::Timeout => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Client(e) => e.fmt(f),
+            Self::Timeout => write!(f, "no answer within {} s", CALL_TIMEOUT.as_secs()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+async fn call<T>(work: impl Future<Output = azure_core::Result<T>>) -> Result<T, Failure> {
+    match tokio::time::timeout(CALL_TIMEOUT, work).await {
+        Ok(answer) => answer.map_err(Failure::Client),
+        Err(_) => Err(Failure::Timeout),
+    }
+}
+
+fn unless_absent<T>(answer: Result<T, Failure>) -> Result<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if e.status() == Some(StatusCode::NotFound) => Ok(None),
+        Err(e) => Err(unavailable(e)),
+    }
+}
+
+fn unavailable(cause: Failure) -> Error {
+    Error::new(ErrorKind::StoreUnavailable, "blob storage cannot be used").caused_by(cause)
+}
+
+fn checked(name: &str) -> Result<&str> {
+    DocumentName::parse(name).map(|_| name)
+}
+
+fn bare(etag: Etag) -> String {
+    etag.to_string().trim_matches('"').to_owned()
+}
+
+fn quoted(etag: &str) -> Etag {
+    Etag::from(format!("\"{etag}\""))
+}
+
+fn time_of(time: Option<azure_core::time::OffsetDateTime>) -> DateTime<Utc> {
+    time.and_then(|time| DateTime::from_timestamp(time.unix_timestamp(), 0)).unwrap_or_default()
+}
+
+fn without_query(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.to_string()
+}

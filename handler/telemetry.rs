@@ -1,0 +1,84 @@
+//! Logs: one JSON line an event, on standard output (the host takes every line on standard error for an error). What may
+//! hold a secret is cut out before it is logged.
+
+use std::io;
+
+use tracing::Level;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, filter};
+
+/// Who reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogReader {
+    /// A machine: JSON lines on standard output.
+    Machine,
+    /// A person at a terminal, who is waiting for a command's own output: short lines on standard error.
+    Person,
+}
+
+/// Starts logging. Lines of libraries are kept from `warn` on; a second call does nothing.
+pub fn start(level: Level, reader: LogReader) {
+    let targets = filter::Targets::new()
+        .with_default(LevelFilter::WARN.min(LevelFilter::from_level(level)))
+        .with_target("knowledge_worker", level)
+        .with_target("handler", level);
+    let layer = match reader {
+        LogReader::Machine => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(BoxMakeWriter::new(io::stdout))
+            .boxed(),
+        LogReader::Person => tracing_subscriber::fmt::layer()
+            .compact()
+            .with_target(false)
+            .with_ansi(false)
+            .with_writer(BoxMakeWriter::new(io::stderr))
+            .boxed(),
+    };
+    let _started_already = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
+}
+
+/// A path and query for the log: the value of every parameter that can be a key or a token is cut out.
+pub fn without_secrets(path_and_query: &str) -> String {
+    let Some((path, query)) = path_and_query.split_once('?') else { return path_and_query.to_owned() };
+    let shown = query.split('&').map(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let is_secret = ["code", "key", "sig", "token", "secret", "password"]
+            .iter()
+            .any(|word| name.to_ascii_lowercase().contains(word));
+        if is_secret { format!("{name}=***") } else { pair.to_owned() }
+    });
+    format!("{path}?{}", shown.collect::<Vec<_>>().join("&"))
+}
+
+/// Text from outside for the log: whatever could end a line, hide or reorder text is written as its code.
+pub fn one_line(text: &str) -> String {
+    let deceptive = |c: char| {
+        c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}')
+    };
+    text.chars().flat_map(|c| if deceptive(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{one_line, without_secrets};
+
+    #[test]
+    fn no_text_can_forge_a_line() {
+        assert_eq!(one_line("a\nb\u{1b}[31m\u{202e}c"), "a\\nb\\u{1b}[31m\\u{202e}c");
+    }
+
+    #[test]
+    fn keys_in_a_query_are_cut_out() {
+        assert_eq!(
+            without_secrets("/api/chat?code=abc&top=3&x-functions-key=k"),
+            "/api/chat?code=***&top=3&x-functions-key=***"
+        );
+        assert_eq!(without_secrets("/api/chat"), "/api/chat");
+    }
+}

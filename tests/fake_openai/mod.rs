@@ -1,0 +1,130 @@
+//! A server with the OpenAI chat interface, at the socket: what enters are requests of the real client, what leaves are the
+//! answers a test has put in line. It records what it is asked, sends each delta only when the test lets it, and notices
+//! when a client goes away. Include it with `#[path]`.
+
+#![allow(dead_code, unused_imports, reason = "each test binary uses another part of it")]
+
+mod script;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{OriginalUri, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+
+pub use self::script::{Ending, Refusal, Reply, Script};
+
+/// The server. It stops when it is dropped.
+pub struct FakeOpenAi {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Path and query.
+    pub uri: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Value,
+}
+
+/// What the handlers and the test both see.
+struct Shared {
+    replies: Mutex<VecDeque<Reply>>,
+    requests: Mutex<Vec<Recorded>>,
+    /// Permits for the deltas of gated scripts.
+    gate: Semaphore,
+    arrived: Notify,
+    gone: Notify,
+}
+
+impl FakeOpenAi {
+    /// Starts on a free port of the loopback address.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let shared = Arc::new(Shared {
+            replies: Mutex::default(),
+            requests: Mutex::default(),
+            gate: Semaphore::new(0),
+            arrived: Notify::new(),
+            gone: Notify::new(),
+        });
+        let app = Router::new()
+            .route("/v1/chat/completions", post(complete))
+            .route("/openai/v1/chat/completions", post(complete))
+            .route("/openai/deployments/{deployment}/chat/completions", post(complete))
+            .with_state(shared.clone());
+        let task =
+            tokio::spawn(async move { axum::serve(listener, app).await.expect("the server runs until it is dropped") });
+        Self { address, shared, task }
+    }
+
+    /// Its address, without a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Puts an answer in line. A request that finds none in line is answered with status 500.
+    pub fn push(&self, reply: impl Into<Reply>) {
+        lock(&self.shared.replies).push_back(reply.into());
+    }
+
+    /// Lets a gated script send this many more deltas.
+    pub fn release(&self, deltas: usize) {
+        self.shared.gate.add_permits(deltas);
+    }
+
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<Recorded> {
+        lock(&self.shared.requests).clone()
+    }
+
+    /// Waits until a request is there that nobody has waited for yet.
+    pub async fn arrival(&self) {
+        self.shared.arrived.notified().await;
+    }
+
+    /// Waits until a client has gone away before its answer was over.
+    pub async fn departure(&self) {
+        self.shared.gone.notified().await;
+    }
+}
+
+impl Drop for FakeOpenAi {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn complete(
+    State(shared): State<Arc<Shared>>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
+    shared.arrived.notify_one();
+    let reply = lock(&shared.replies).pop_front();
+    let reply = reply.unwrap_or_else(|| Refusal::new(500, json!({"error": {"message": "no answer in line"}})).into());
+    script::play(reply, shared).await
+}
+
+/// A lock that a failed test on another thread cannot spoil.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,195 @@
+//! The contract of a blob store, held against every form there is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use knowledge_worker::error::ErrorKind;
+use knowledge_worker::stores::blobs::azure::AzureBlobs;
+use knowledge_worker::stores::blobs::local::LocalBlobs;
+use knowledge_worker::stores::blobs::{BlobStore, Condition, Reread, list_all};
+use uuid::Uuid;
+
+use crate::support::azurite;
+
+/// Runs one check on every form.
+async fn on_every_form<F: Future<Output = ()>>(check: impl Fn(Arc<dyn BlobStore>) -> F) {
+    let folder = tempfile::tempdir().unwrap();
+    check(Arc::new(LocalBlobs::open(folder.path()).unwrap())).await;
+    let container = format!("suite-{}", Uuid::new_v4().simple());
+    check(Arc::new(AzureBlobs::open(&azurite::account(), &container).unwrap())).await;
+}
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+#[tokio::test]
+async fn what_is_put_is_got() {
+    on_every_form(|store| async move {
+        let put = store.put("a/b c ü%20.txt", bytes("alpha"), Condition::Always).await.unwrap();
+        let got = store.get("a/b c ü%20.txt", None).await.unwrap().unwrap();
+        assert_eq!((got.bytes, got.meta.size_bytes), (bytes("alpha"), 5));
+        assert_eq!(got.meta.etag, put.etag);
+        assert_eq!(store.head("a/b c ü%20.txt").await.unwrap().unwrap(), got.meta);
+        assert_eq!(store.put("empty", Bytes::new(), Condition::Always).await.unwrap().size_bytes, 0);
+        assert_eq!(store.get("empty", None).await.unwrap().unwrap().bytes, Bytes::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_absent_is_none_everywhere() {
+    on_every_form(|store| async move {
+        assert!(store.head("nothing").await.unwrap().is_none());
+        assert!(store.get("nothing", None).await.unwrap().is_none());
+        assert!(store.get("nothing", Some(0..4)).await.unwrap().is_none());
+        assert!(matches!(store.get_unless("nothing", "x").await.unwrap(), Reread::Absent));
+        assert!(!store.delete("nothing").await.unwrap());
+        assert!(store.list("", None, 10).await.unwrap().blobs.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_etag_follows_the_content() {
+    on_every_form(|store| async move {
+        let first = store.put("a", bytes("one"), Condition::Always).await.unwrap();
+        assert!(matches!(store.get_unless("a", &first.etag).await.unwrap(), Reread::Unchanged));
+        let second = store.put("a", bytes("two"), Condition::Always).await.unwrap();
+        assert_ne!(first.etag, second.etag);
+        let Reread::Changed(blob) = store.get_unless("a", &first.etag).await.unwrap() else { panic!("it did change") };
+        assert_eq!((blob.bytes, blob.meta.etag), (bytes("two"), second.etag));
+        assert!(second.modified >= first.modified);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_condition_that_fails_changes_nothing() {
+    on_every_form(|store| async move {
+        let first = store.put("a", bytes("one"), Condition::IfAbsent).await.unwrap();
+        let again = store.put("a", bytes("two"), Condition::IfAbsent).await.unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::PreconditionFailed);
+        let second = store.put("a", bytes("two"), Condition::IfMatch(first.etag.clone())).await.unwrap();
+        let stale = store.put("a", bytes("three"), Condition::IfMatch(first.etag)).await.unwrap_err();
+        assert_eq!(stale.kind(), ErrorKind::PreconditionFailed);
+        assert_eq!(store.get("a", None).await.unwrap().unwrap().bytes, bytes("two"));
+        store.delete("a").await.unwrap();
+        let gone = store.put("a", bytes("four"), Condition::IfMatch(second.etag)).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::PreconditionFailed);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_many_writers_one_wins_each_round() {
+    on_every_form(|store| async move {
+        store.put("counter", bytes("0"), Condition::Always).await.unwrap();
+        let writers = (0..8).map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for _ in 0..5 {
+                    loop {
+                        let blob = store.get("counter", None).await.unwrap().unwrap();
+                        let count: u32 = std::str::from_utf8(&blob.bytes).unwrap().parse().unwrap();
+                        let next = Bytes::from((count + 1).to_string());
+                        match store.put("counter", next, Condition::IfMatch(blob.meta.etag)).await {
+                            Ok(_) => break,
+                            Err(e) => assert_eq!(e.kind(), ErrorKind::PreconditionFailed),
+                        }
+                    }
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap();
+        }
+        assert_eq!(store.get("counter", None).await.unwrap().unwrap().bytes, bytes("40"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_range_is_cut_at_the_end() {
+    on_every_form(|store| async move {
+        store.put("a", bytes("0123456789"), Condition::Always).await.unwrap();
+        for (range, expected) in
+            [(2..5, "234"), (8..99, "89"), (10..12, ""), (50..60, ""), (0..10, "0123456789"), (3..3, "")]
+        {
+            let part = store.get("a", Some(range)).await.unwrap().unwrap();
+            assert_eq!((part.bytes, part.meta.size_bytes), (bytes(expected), 10));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_listing_is_in_order_and_comes_in_pages() {
+    on_every_form(|store| async move {
+        for name in ["b/2", "a", "b/10", "c", "b/1"] {
+            store.put(name, bytes(name), Condition::Always).await.unwrap();
+        }
+        let first = store.list("", None, 2).await.unwrap();
+        assert_eq!(names(&first.blobs), ["a", "b/1"]);
+        let second = store.list("", first.next.as_deref(), 2).await.unwrap();
+        assert_eq!(names(&second.blobs), ["b/10", "b/2"]);
+        let third = store.list("", second.next.as_deref(), 2).await.unwrap();
+        assert_eq!((names(&third.blobs), third.next), (vec!["c".to_owned()], None));
+        assert_eq!(names(&list_all(&store, "b/").await.unwrap()), ["b/1", "b/10", "b/2"]);
+        let listed = store.list("a", None, 9).await.unwrap().blobs.remove(0);
+        assert_eq!(listed, store.head("a").await.unwrap().unwrap(), "a listing says what a look says");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn names_that_are_none_are_refused_and_touch_nothing() {
+    on_every_form(|store| async move {
+        let long = "x".repeat(5_000);
+        for name in ["", "..", "../up", "a/../../up", "/etc/passwd", "a//b", "a/./b", "a\0b", "a\nb", &long] {
+            assert_eq!(
+                store.put(name, bytes("x"), Condition::Always).await.unwrap_err().kind(),
+                ErrorKind::InvalidName,
+                "{name:?}"
+            );
+            assert_eq!(store.get(name, None).await.unwrap_err().kind(), ErrorKind::InvalidName, "{name:?}");
+            assert_eq!(store.delete(name).await.unwrap_err().kind(), ErrorKind::InvalidName, "{name:?}");
+        }
+        assert!(store.list("", None, 10).await.unwrap().blobs.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_link_leads_out_of_the_local_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret.txt"), "secret").unwrap();
+    let store = LocalBlobs::open(folder.path()).unwrap();
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("secret.txt"), folder.path().join("link.txt")).unwrap();
+    assert!(store.get("out/secret.txt", None).await.unwrap().is_none());
+    assert!(store.get("link.txt", None).await.unwrap().is_none());
+    assert!(store.list("", None, 10).await.unwrap().blobs.is_empty());
+    assert!(store.put("out/new.txt", bytes("x"), Condition::Always).await.is_err());
+    assert!(!outside.path().join("new.txt").exists());
+}
+
+#[tokio::test]
+async fn a_file_moved_in_with_an_old_date_counts_as_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalBlobs::open(folder.path()).unwrap();
+    let first = store.put("a", bytes("one"), Condition::Always).await.unwrap();
+    let elsewhere = folder.path().join(".kw-elsewhere");
+    std::fs::write(&elsewhere, "two").unwrap();
+    let old = std::time::SystemTime::UNIX_EPOCH;
+    std::fs::File::options().write(true).open(&elsewhere).unwrap().set_modified(old).unwrap();
+    std::fs::rename(&elsewhere, folder.path().join("a")).unwrap();
+    let second = store.head("a").await.unwrap().unwrap();
+    assert_ne!(second.etag, first.etag);
+    assert!(second.modified >= first.modified, "the content's own date is that of 1970");
+}
+
+fn names(blobs: &[knowledge_worker::stores::blobs::BlobMeta]) -> Vec<String> {
+    blobs.iter().map(|blob| blob.name.clone()).collect()
+}

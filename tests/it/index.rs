@@ -1,0 +1,310 @@
+//! The index on a blob store: what is findable, in which version, whoever writes at the same time and wherever it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use knowledge_worker::clock::Clock;
+use knowledge_worker::document::{DocumentId, DocumentVersion, Passage, Principal};
+use knowledge_worker::error::ErrorKind;
+use knowledge_worker::index::segments::manifest::{Change, DocumentEntry, Manifest, Outcome, Place, SegmentEntry};
+use knowledge_worker::index::segments::segment::Row;
+use knowledge_worker::index::segments::writer::Upsert;
+use knowledge_worker::index::segments::{SegmentIndex, SegmentSettings};
+use knowledge_worker::index::{Index, Query};
+use knowledge_worker::stores::blobs::azure::AzureBlobs;
+use knowledge_worker::stores::blobs::local::LocalBlobs;
+use knowledge_worker::stores::blobs::{BlobStore, Condition, list_all};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::support::app::document_name;
+use crate::support::azurite;
+
+/// A store, and indexes on it as several processes would have them.
+struct Home {
+    store: Arc<dyn BlobStore>,
+    folder: tempfile::TempDir,
+    clock: Clock,
+}
+
+impl Home {
+    fn local() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(LocalBlobs::open(&folder.path().join("store")).unwrap());
+        Self { store, folder, clock: Clock::manual(start()) }
+    }
+
+    fn azurite() -> Self {
+        let container = format!("index-{}", Uuid::new_v4().simple());
+        let store = Arc::new(AzureBlobs::open(&azurite::account(), &container).unwrap());
+        Self { store, folder: tempfile::tempdir().unwrap(), clock: Clock::system() }
+    }
+
+    /// An index as a new process would open it, with a cache of its own.
+    fn open(&self) -> Index {
+        let cache = self.folder.path().join(Uuid::new_v4().simple().to_string());
+        let settings = SegmentSettings { cache, refresh: Duration::ZERO, language: "english".parse().unwrap() };
+        Index::on_segments(SegmentIndex::new(Arc::clone(&self.store), settings, self.clock.clone()))
+    }
+}
+
+fn start() -> DateTime<Utc> {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn version(second: i64, etag: &str) -> DocumentVersion {
+    DocumentVersion { modified: start() + TimeDelta::seconds(second), etag: etag.to_owned() }
+}
+
+fn upsert(name: &str, version: DocumentVersion, texts: &[&str]) -> Upsert {
+    let name = document_name(name);
+    let document_id = DocumentId::of(&name);
+    let rows = texts.iter().enumerate().map(|(ordinal, text)| {
+        let ordinal = u32::try_from(ordinal).unwrap();
+        let passage = Passage {
+            id: Passage::id_of(&document_id, ordinal),
+            document_id: document_id.clone(),
+            name: name.clone(),
+            title: "A title".to_owned(),
+            ordinal,
+            page: Some(ordinal + 1),
+            heading_path: vec!["Heading".to_owned()],
+            text: (*text).to_owned(),
+        };
+        Row { passage, readers: vec![Principal::EVERYONE.to_owned()] }
+    });
+    Upsert { name: name.clone(), version, recipe: "1".to_owned(), rows: rows.collect() }
+}
+
+async fn find(index: &Index, text: &str) -> Vec<String> {
+    let query = Query { text: text.to_owned(), limit: 20 };
+    let found = index.search(&Principal::anonymous(), &query).await.unwrap();
+    found.hits.into_iter().map(|hit| hit.passage.text).collect()
+}
+
+#[tokio::test]
+async fn a_new_version_replaces_the_old_in_one_step() {
+    let place = Home::local();
+    let index = place.open();
+    assert_eq!(
+        index.upsert(upsert("a.txt", version(1, "1"), &["harbour one", "harbour two"])).await.unwrap(),
+        Outcome::Applied
+    );
+    assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["harbour three"])).await.unwrap(), Outcome::Applied);
+    assert_eq!(find(&index, "harbours").await, ["harbour three"]);
+    assert_eq!(find(&place.open(), "harbours").await, ["harbour three"], "another process sees the same");
+    assert_eq!(index.status().await.unwrap().documents, 1);
+}
+
+#[tokio::test]
+async fn late_and_repeated_versions_change_nothing() {
+    let place = Home::local();
+    let index = place.open();
+    index.upsert(upsert("a.txt", version(2, "2"), &["new harbour"])).await.unwrap();
+    let generation = index.status().await.unwrap().generation;
+    assert_eq!(index.upsert(upsert("a.txt", version(1, "1"), &["old harbour"])).await.unwrap(), Outcome::Superseded);
+    assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["new harbour"])).await.unwrap(), Outcome::Unchanged);
+    assert_eq!(index.status().await.unwrap().generation, generation);
+    assert_eq!(find(&index, "harbour").await, ["new harbour"]);
+}
+
+#[tokio::test]
+async fn what_was_removed_stays_removed_for_late_writers() {
+    let place = Home::local();
+    let index = place.open();
+    let id = DocumentId::of(&document_name("a.txt"));
+    index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
+    assert_eq!(index.remove(&id).await.unwrap(), Outcome::Applied);
+    assert_eq!(index.remove(&id).await.unwrap(), Outcome::Unchanged);
+    assert_eq!(index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap(), Outcome::Superseded);
+    assert!(find(&index, "harbour").await.is_empty());
+    assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["harbour again"])).await.unwrap(), Outcome::Applied);
+    assert_eq!(find(&index, "harbour").await, ["harbour again"]);
+}
+
+#[tokio::test]
+async fn text_in_any_script_is_findable() {
+    let place = Home::local();
+    let index = place.open();
+    let texts = [
+        "有給休暇は年に二十日です。",
+        "Отпуск составляет 28 дней",
+        "연차 휴가는 15일입니다",
+        "Der Urlaub beträgt 30 Tage",
+    ];
+    index.upsert(upsert("a.txt", version(1, "1"), &texts)).await.unwrap();
+    for (query, text) in [("休暇", 0), ("отпуск", 1), ("휴가", 2), ("urlaub betragt", 3)] {
+        assert_eq!(find(&index, query).await, [texts[text]], "{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_best_passage_comes_first_and_the_order_never_wavers() {
+    let place = Home::local();
+    let index = place.open();
+    index
+        .upsert(upsert("a.txt", version(1, "1"), &["buoy buoy anchor", "anchor chain", "anchor chain", "buoy"]))
+        .await
+        .unwrap();
+    let first = find(&index, "anchor chain").await;
+    assert_eq!(first[..2], ["anchor chain", "anchor chain"]);
+    for _ in 0..5 {
+        assert_eq!(find(&index, "anchor chain").await, first);
+    }
+}
+
+#[tokio::test]
+async fn a_principal_without_a_mark_finds_nothing() {
+    let place = Home::local();
+    let index = place.open();
+    let mut hidden = upsert("a.txt", version(1, "1"), &["secret harbour"]);
+    hidden.rows.iter_mut().for_each(|row| row.readers = vec!["user:somebody".to_owned()]);
+    index.upsert(hidden).await.unwrap();
+    assert!(find(&index, "harbour").await.is_empty());
+    let id = DocumentId::of(&document_name("a.txt"));
+    assert!(index.passages(&Principal::anonymous(), &id).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn writers_in_many_processes_lose_nothing() {
+    for place in [Home::local(), Home::azurite()] {
+        let writers = (0..6).map(|writer| {
+            let index = place.open();
+            tokio::spawn(async move {
+                for document in 0..4 {
+                    let name = format!("{writer}-{document}.txt");
+                    let text = format!("harbour number{writer}x{document}");
+                    index.upsert(upsert(&name, version(1, &name), &[&text])).await.unwrap();
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap();
+        }
+        let index = place.open();
+        assert_eq!(index.status().await.unwrap().documents, 24);
+        for (writer, document) in (0..6).flat_map(|writer| (0..4).map(move |document| (writer, document))) {
+            assert_eq!(find(&index, &format!("number{writer}x{document}")).await.len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn documents_that_come_together_are_committed_together() {
+    let place = Home::local();
+    let index = place.open();
+    index.upsert(upsert("first.txt", version(1, "1"), &["harbour"])).await.unwrap();
+    let before = index.status().await.unwrap().generation;
+    let together = (0..40).map(|number| {
+        let index = index.clone();
+        tokio::spawn(async move {
+            index.upsert(upsert(&format!("{number}.txt"), version(1, "1"), &["harbour"])).await.unwrap()
+        })
+    });
+    for upsert in together.collect::<Vec<_>>() {
+        assert_eq!(upsert.await.unwrap(), Outcome::Applied);
+    }
+    let status = index.status().await.unwrap();
+    assert_eq!(status.documents, 41);
+    assert!(status.generation - before < 20, "{} swaps for 40 documents", status.generation - before);
+}
+
+#[tokio::test]
+async fn tidying_merges_segments_and_collects_what_nobody_names() {
+    let place = Home::local();
+    let index = place.open();
+    for number in 0..10 {
+        let name = format!("{number}.txt");
+        index.upsert(upsert(&name, version(1, "1"), &["harbour old"])).await.unwrap();
+        index.upsert(upsert(&name, version(2, "2"), &[&format!("harbour word{number}")])).await.unwrap();
+    }
+    let before = find(&index, "harbour").await.len();
+    place.store.put("segments/left-over.lexical", Bytes::from_static(b"x"), Condition::Always).await.unwrap();
+    // The store's own clock dates the files; ours stands long before it, then long after.
+    assert_eq!(index.tidy(Duration::from_secs(900)).await.unwrap().collected_files, 0, "too young to be collected");
+    place.clock.advance(Duration::from_secs(400 * 24 * 3_600));
+    let tidied = index.tidy(Duration::from_secs(900)).await.unwrap();
+    assert!(tidied.collected_files > 0);
+    let status = index.status().await.unwrap();
+    assert_eq!((status.segments, status.documents, status.passages), (1, 10, 10));
+    assert_eq!(list_all(&place.store, "segments/").await.unwrap().len(), 1);
+    assert_eq!((before, find(&place.open(), "harbour").await.len()), (10, 10));
+    let again = index.tidy(Duration::from_secs(900)).await.unwrap();
+    assert_eq!((again.merged_segments, again.collected_files), (0, 0), "a second run finds nothing to do");
+}
+
+#[tokio::test]
+async fn damage_is_told_and_not_answered_from() {
+    let place = Home::azurite();
+    place.open().upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
+    let segment = list_all(&place.store, "segments/").await.unwrap().remove(0);
+    let mut bytes = place.store.get(&segment.name, None).await.unwrap().unwrap().bytes.to_vec();
+    bytes[10] ^= 1;
+    place.store.put(&segment.name, bytes.into(), Condition::Always).await.unwrap();
+    let query = Query { text: "harbour".to_owned(), limit: 5 };
+    let error = place.open().search(&Principal::anonymous(), &query).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::IndexDamaged);
+    place.store.put("manifest.json", Bytes::from_static(b"{\"format\":1"), Condition::Always).await.unwrap();
+    let error = place.open().search(&Principal::anonymous(), &query).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::IndexDamaged);
+}
+
+/// A step in the life of a manifest.
+#[derive(Clone, Debug)]
+enum Step {
+    Upsert { document: u8, second: i64 },
+    Remove { document: u8 },
+    Merge,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..4_u8, 0..6_i64).prop_map(|(document, second)| Step::Upsert { document, second }),
+        2 => (0..4_u8).prop_map(|document| Step::Remove { document }),
+        1 => Just(Step::Merge),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order, a version that is visible was never followed by an older one, every document's
+    /// segment is listed, and no listed segment is without a document.
+    #[test]
+    fn versions_only_move_forward(steps in prop::collection::vec(step(), 1..40)) {
+        let mut manifest = Manifest::default();
+        for (number, step) in steps.into_iter().enumerate() {
+            let before = manifest.clone();
+            let segment = SegmentEntry {
+                id: format!("s{number}"), files: Vec::new(), passages: 1, analyzer: "english-1".to_owned(),
+            };
+            match step {
+                Step::Upsert { document, second } => {
+                    let upsert = upsert(&format!("{document}.txt"), version(second, &second.to_string()), &["x"]);
+                    let place = Place::Live { segment: segment.id.clone(), passages: 1 };
+                    let entry = DocumentEntry { name: upsert.name, version: upsert.version, recipe: "1".to_owned(), place };
+                    let change = Change::Upsert { id: DocumentId::of(&entry.name), entry };
+                    manifest.apply(&[change], Some(&segment), start());
+                }
+                Step::Remove { document } => {
+                    let id = DocumentId::of(&document_name(&format!("{document}.txt")));
+                    manifest.apply(&[Change::Remove { id }], None, start());
+                }
+                Step::Merge => {
+                    let all: Vec<String> = manifest.segments.iter().map(|segment| segment.id.clone()).collect();
+                    manifest.replace_segments(&all, Some(&segment), start());
+                }
+            }
+            prop_assert!(manifest.generation >= before.generation);
+            for (id, entry) in &manifest.documents {
+                if let Some(earlier) = before.documents.get(id) {
+                    prop_assert!(!entry.version.is_older_than(&earlier.version));
+                }
+            }
+            let listed: Vec<&str> = manifest.segments.iter().map(|segment| segment.id.as_str()).collect();
+            let used: Vec<&str> = manifest.documents.keys().filter_map(|id| manifest.segment_of(id)).collect();
+            prop_assert!(used.iter().all(|segment| listed.contains(segment)));
+            prop_assert!(listed.iter().all(|segment| used.contains(segment)));
+        }
+    }
+}

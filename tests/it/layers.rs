@@ -1,0 +1,139 @@
+//! Who may use whom: the sources are read, and an arrow that the table does not allow fails the build.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules that everybody may use: the shared words.
+const SHARED: &[&str] = &["error", "document", "clock", "crash", "telemetry"];
+
+/// The allowed arrows. `app` wires the parts and may use everything below it; `cli` and `main` are the doors.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("main", &["cli", "ingest"]),
+    ("cli", &["config", "app", "functions", "host", "chat", "ingest", "index", "stores"]),
+    ("functions", &["app", "host", "access", "dialects", "chat", "ingest", "index", "stores"]),
+    ("dialects", &["chat", "models"]),
+    ("access", &["stores"]),
+    ("app", &["config", "chat", "ingest", "index", "models", "stores"]),
+    ("chat", &["index", "models"]),
+    ("ingest", &["index", "stores"]),
+    ("index", &["stores"]),
+    ("models", &[]),
+    ("stores", &[]),
+    ("host", &[]),
+    // Each module owns the struct of its settings; config fills them in.
+    ("config", &["chat", "ingest", "index", "models", "stores"]),
+    ("error", &[]),
+    ("document", &[]),
+    ("clock", &[]),
+    ("crash", &[]),
+    ("telemetry", &[]),
+];
+
+/// Words of HTTP, and the modules that may speak them.
+const HTTP: (&[&str], &[&str]) =
+    (&["axum::", "hyper::", "hyper_util::", "http_body_util::"], &["cli", "host", "functions", "access"]);
+
+/// A vendor's client, and the one place that may use it.
+const VENDORS: &[(&str, &str)] = &[
+    ("azure_storage_blob", "stores/blobs/azure.rs"),
+    ("azure_identity", "stores/shared_key.rs"),
+    ("rusqlite", "stores/records/sqlite.rs"),
+    ("async_openai", "models/openai/"),
+    ("tantivy", "index/segments/"),
+    ("hayro", "ingest/formats/pdf/"),
+];
+
+/// Lines of a source file, as a habit and at most.
+const MOST_LINES: usize = 500;
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), &mut found);
+    assert!(found.len() > 30, "the sources were found");
+    found
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("handler")
+}
+
+/// The top-level module of a file.
+fn module_of(path: &Path) -> String {
+    let relative = path.strip_prefix(root()).unwrap();
+    relative.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+/// The top-level modules a source names, whether with `use` or in passing. Unit tests may use what they like.
+fn used_modules(text: &str) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let without_comments =
+        code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let mut used = BTreeSet::new();
+    for start in ["crate::", "knowledge_worker::"] {
+        for (at, _) in without_comments.match_indices(start) {
+            let rest = &without_comments[at + start.len()..];
+            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            used.insert(name);
+        }
+    }
+    used
+}
+
+#[test]
+fn no_module_uses_one_it_may_not() {
+    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
+    for (path, text) in sources() {
+        let module = module_of(&path);
+        if module == "lib" {
+            continue;
+        }
+        let may = allowed.get(module.as_str()).unwrap_or_else(|| panic!("{module} is not in the table"));
+        for used in used_modules(&text) {
+            let fine = used == module || SHARED.contains(&used.as_str()) || may.contains(&used.as_str());
+            assert!(fine, "{} uses {used}, which {module} may not", path.display());
+        }
+    }
+}
+
+#[test]
+fn http_stays_at_the_doors() {
+    for (path, text) in sources() {
+        let module = module_of(&path);
+        for word in HTTP.0.iter().filter(|word| text.contains(*word)) {
+            assert!(HTTP.1.contains(&module.as_str()), "{} speaks of {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_vendors_client_stays_in_its_place() {
+    for (path, text) in sources() {
+        let relative = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        for (vendor, place) in VENDORS {
+            let used =
+                text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(&format!("{vendor}::")));
+            assert!(!used || relative.starts_with(place), "{relative} uses {vendor}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_readable() {
+    for (path, text) in sources() {
+        let first = text.lines().next().unwrap_or_default();
+        assert!(first.starts_with("//!") || first.starts_with("#![doc"), "{} does not say what it is", path.display());
+        assert!(text.lines().count() <= MOST_LINES, "{} is longer than {MOST_LINES} lines", path.display());
+    }
+}

@@ -1,0 +1,17 @@
+//! The tests that see the product from outside its modules, as one binary. They need Azurite, whose address `scripts/test`
+//! puts into the environment; without it they fail, they are not skipped.
+
+#[path = "../fake_openai/mod.rs"]
+mod fake_openai;
+#[path = "../stand_in/mod.rs"]
+#[allow(dead_code, reason = "the stand-in is also a program of its own, and uses parts that no test does")]
+mod stand_in;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod blob_stores;
+mod contract;
+mod index;
+mod layers;
+mod models;
+mod record_stores;

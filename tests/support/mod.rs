@@ -1,0 +1,4 @@
+//! What many tests need: the product wired on a folder of its own, and ways to talk to it.
+
+pub mod app;
+pub mod azurite;
