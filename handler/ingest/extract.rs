@@ -174,7 +174,7 @@ fn explain(status: ExitStatus, complaint: &str) -> Error {
         Some(_) => unreadable(),
         None => broken("read a document in the reader's process"),
     };
-    error.caused_by(format!("{status}: {}", complaint.trim()))
+    error.caused_by(format!("{status}: {}", complaint.lines().next().unwrap_or_default()))
 }
 
 /// The refusal of a document that a parser failed on without a reason of its own.

@@ -11,6 +11,7 @@ mod support;
 
 mod blob_stores;
 mod contract;
+mod functions_host;
 mod index;
 mod layers;
 mod models;

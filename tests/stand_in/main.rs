@@ -6,7 +6,7 @@
 mod stand_in;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -14,7 +14,11 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
+use stand_in::storage::Storage;
 use stand_in::{Options, StandIn};
+
+/// The container that the blob trigger watches.
+const DOCUMENTS: &str = "documents";
 
 /// Runs a package as the Azure Functions host would.
 #[derive(Parser)]
@@ -31,6 +35,9 @@ struct Arguments {
     /// Queue endpoint of the storage emulator, ending in /devstoreaccount1
     #[arg(long, requires = "blob")]
     queue: Option<Url>,
+    /// Folder whose files are put into the container `documents` before the host starts
+    #[arg(long, requires = "blob", value_name = "DIR")]
+    upload: Option<PathBuf>,
     /// An app setting, KEY=VALUE; may be given many times
     #[arg(long, value_parser = key_and_value)]
     env: Vec<(String, String)>,
@@ -53,6 +60,11 @@ async fn main() -> Result<ExitCode> {
     options.function_key = arguments.function_key.unwrap_or(options.function_key);
     options.master_key = arguments.master_key.unwrap_or(options.master_key);
     options.echo = true;
+    if let (Some(folder), Some((blob, queue))) = (&arguments.upload, &options.storage) {
+        let storage = Storage::new(blob.clone(), queue.clone())?;
+        storage.create_container(DOCUMENTS).await?;
+        upload(&storage, folder, folder).await?;
+    }
     let stand_in = StandIn::start(options).await?;
     println!("serving on {}", stand_in.base_url());
     println!("function key {}, master key {}", stand_in.function_key(), stand_in.master_key());
@@ -68,6 +80,22 @@ async fn main() -> Result<ExitCode> {
     }
     stand_in.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts every file under `path` into storage, named as it lies under `base`.
+async fn upload(storage: &Storage, base: &Path, path: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(path).with_context(|| format!("list {}", path.display()))? {
+        let path = entry.with_context(|| format!("list {}", path.display()))?.path();
+        if path.is_dir() {
+            Box::pin(upload(storage, base, &path)).await?;
+            continue;
+        }
+        let name = path.strip_prefix(base).context("a listed file lies in its folder")?;
+        let name = name.to_str().with_context(|| format!("{} has a name that is not text", path.display()))?;
+        let content = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        storage.put_blob(DOCUMENTS, name, "application/octet-stream", &[], content).await?;
+    }
+    Ok(())
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -116,9 +116,8 @@ impl Analyzer {
     /// The distinct terms of a question that say what is asked; all its terms when nothing else is left.
     pub fn question_terms(&self, question: &str) -> Vec<String> {
         let all = self.terms(question);
-        let says_something = |term: &&TextTerm| {
-            !is_question_word(question.get(term.start..term.end).unwrap_or_default())
-        };
+        let says_something =
+            |term: &&TextTerm| !is_question_word(question.get(term.start..term.end).unwrap_or_default());
         let telling: Vec<&TextTerm> = all.iter().filter(says_something).collect();
         let chosen = if telling.is_empty() { all.iter().collect() } else { telling };
         let mut distinct: Vec<String> = Vec::new();

@@ -13,6 +13,9 @@ use crate::index::{Hit, QueryTerm};
 /// How much a term found in title, headings or name counts beside one found in the text.
 const CONTEXT_BOOST: Score = 0.4;
 
+/// Passages that weights imagine besides the real ones: among three passages no term is rare or common yet.
+const IMAGINED_PASSAGES: f32 = 50.0;
+
 /// The best `limit` passages for some terms, best first; ties go to the earlier row, so that the order never wavers.
 pub fn best(snapshot: &Snapshot, principal: &Principal, terms: &[String], limit: usize) -> Result<Vec<Hit>> {
     if terms.is_empty() || limit == 0 {
@@ -30,7 +33,7 @@ pub fn best(snapshot: &Snapshot, principal: &Principal, terms: &[String], limit:
 
 /// The weight of each term: its inverse document frequency, with that of a term nobody uses as the highest.
 pub fn weights(snapshot: &Snapshot, terms: &[String]) -> Result<Vec<QueryTerm>> {
-    let total = snapshot.searcher.num_docs() as f32;
+    let total = snapshot.searcher.num_docs() as f32 + IMAGINED_PASSAGES;
     terms
         .iter()
         .map(|term| {

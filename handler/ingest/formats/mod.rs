@@ -182,8 +182,8 @@ fn looks_like(bytes: &[u8]) -> &'static str {
 mod tests {
     use super::*;
 
-    /// Limits wide enough for every fixture.
-    pub const WIDE: ExtractLimits = ExtractLimits { max_pages: 100, max_text_bytes: 1 << 20 };
+    /// Limits wide enough for every document here.
+    const WIDE: ExtractLimits = ExtractLimits { max_pages: 100, max_text_bytes: 1 << 20 };
 
     fn kind_of(name: &str, bytes: &[u8]) -> std::result::Result<usize, ErrorKind> {
         let name = DocumentName::parse(name).unwrap();

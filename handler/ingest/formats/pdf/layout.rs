@@ -124,7 +124,9 @@ fn pieces(mut lines: Vec<Line>) -> Vec<Piece> {
                 table.rows.push(line.cells.clone());
                 table.last_baseline = line.baseline;
             }
-            _ if in_table => pieces.push(Piece::Table(Table { rows: vec![line.cells.clone()], last_baseline: line.baseline })),
+            _ if in_table => {
+                pieces.push(Piece::Table(Table { rows: vec![line.cells.clone()], last_baseline: line.baseline }))
+            }
             Some(Piece::Paragraph(paragraph)) if paragraph.continues_with(line, pitch) => paragraph.add(line),
             _ => pieces.push(Piece::Paragraph(Paragraph::of(line))),
         }

@@ -153,6 +153,8 @@ fn content_of(page: &Page<'_>) -> (Vec<u8>, bool) {
     let mut content = Vec::new();
     for stream in streams {
         match stream.decoded_data() {
+            // Most pages have one stream, which may be large: it is not copied.
+            Ok(data) if content.is_empty() => content = data.into_owned(),
             Ok(data) => content.extend_from_slice(&data),
             Err(_) => is_whole = false,
         }
@@ -180,5 +182,93 @@ fn decode_string(bytes: &[u8]) -> String {
         [0xff, 0xfe, text @ ..] => UTF_16LE.decode_without_bom_handling(text).0.into_owned(),
         [0xef, 0xbb, 0xbf, text @ ..] => String::from_utf8_lossy(text).into_owned(),
         text => WINDOWS_1252.decode_without_bom_handling(text).0.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::formats::BlockKind;
+
+    const WIDE: ExtractLimits = ExtractLimits { max_pages: 10, max_text_bytes: 100_000 };
+
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_bytes!(concat!("../../../../tests/fixtures/documents/", $name)).as_slice()
+        };
+    }
+
+    fn refusal(bytes: &[u8], limits: &ExtractLimits) -> (ErrorKind, String) {
+        let error = read(bytes, limits).unwrap_err();
+        (error.kind(), error.message().to_owned())
+    }
+
+    #[test]
+    fn reads_headings_tables_and_cut_words_without_running_heads() {
+        let found = read(fixture!("running-heads.pdf"), &WIDE).unwrap();
+        assert_eq!((found.title.as_deref(), found.pages), (Some("Office manual"), Some(4)));
+        let first_page: Vec<(BlockKind, &str)> = found
+            .blocks
+            .iter()
+            .filter(|block| block.page == Some(1))
+            .map(|block| (block.kind, block.text.as_str()))
+            .collect();
+        assert_eq!(first_page[0], (BlockKind::Heading(1), "1 Keys"));
+        assert_eq!(first_page[2], (BlockKind::Heading(2), "1.1 Spare keys"));
+        assert!(
+            first_page[3].1.starts_with("The regulation on spare keys")
+                && first_page[3].1.ends_with("by the caretaker.")
+        );
+        assert_eq!(first_page[4], (BlockKind::TableHeader, "Door | Number of keys"));
+        assert_eq!(first_page[5], (BlockKind::TableRow, "Front door | 12"));
+        assert!(found.blocks.iter().all(|block| !block.text.contains("internal") && !block.text.contains("Page")));
+    }
+
+    #[test]
+    fn reads_column_after_column_and_turned_pages() {
+        let found = read(fixture!("two-column.pdf"), &WIDE).unwrap();
+        let sentence = |n: usize| {
+            format!(
+                "This is sentence {n} of the text in two columns, which has to be read down the left column before the right one."
+            )
+        };
+        let expected: Vec<String> = (1..=30).map(sentence).collect();
+        assert_eq!(found.blocks.len(), 1);
+        assert_eq!(found.blocks[0].text, expected.join(" "));
+        let found = read(fixture!("japanese-rotated.pdf"), &WIDE).unwrap();
+        assert_eq!(found.blocks[0].text, "有給休暇は四月に始まります。申請は書面で行います。");
+    }
+
+    #[test]
+    fn says_why_a_file_cannot_be_read() {
+        assert_eq!(refusal(fixture!("encrypted.pdf"), &WIDE).0, ErrorKind::DocumentEncrypted);
+        assert_eq!(
+            read(fixture!("owner-password.pdf"), &WIDE).unwrap().blocks[0].text,
+            "The leave year starts in April."
+        );
+        let (kind, message) = refusal(fixture!("scanned.pdf"), &WIDE);
+        assert_eq!(kind, ErrorKind::DocumentWithoutText);
+        assert!(message.contains("looks scanned") && message.contains("OCR"), "{message}");
+        assert_eq!(refusal(fixture!("page-loop.pdf"), &WIDE).0, ErrorKind::DocumentDamaged);
+        assert_eq!(refusal(fixture!("cut-off.pdf"), &WIDE).0, ErrorKind::DocumentDamaged);
+        assert_eq!(refusal(b"%PDF-1.7\nnothing", &WIDE).0, ErrorKind::DocumentDamaged);
+    }
+
+    #[test]
+    fn keeps_the_limits() {
+        let few_pages = ExtractLimits { max_pages: 3, ..WIDE };
+        let (kind, message) = refusal(fixture!("running-heads.pdf"), &few_pages);
+        assert_eq!(
+            (kind, message.as_str()),
+            (ErrorKind::DocumentOverLimit, "the document has 4 pages; the limit is 3")
+        );
+        let little_text = ExtractLimits { max_text_bytes: 200, ..WIDE };
+        assert_eq!(refusal(fixture!("running-heads.pdf"), &little_text).0, ErrorKind::DocumentOverLimit);
+    }
+
+    #[test]
+    fn decodes_titles() {
+        assert_eq!(decode_string(b"\xfe\xff\0G\0r\0\xf6\0\xdf\0e"), "Größe");
+        assert_eq!(decode_string(b"Gr\xf6\xdfe"), "Größe");
     }
 }

@@ -42,7 +42,15 @@ impl Paragraph {
     pub fn of(line: &Line) -> Self {
         let row = Row { text: line.text(), start: line.start, end: line.end, column: 0 };
         let Line { angle, size, baseline, start, end, .. } = *line;
-        Self { rows: vec![row], angle, size, left: start, right: end, first_baseline: baseline, last_baseline: baseline }
+        Self {
+            rows: vec![row],
+            angle,
+            size,
+            left: start,
+            right: end,
+            first_baseline: baseline,
+            last_baseline: baseline,
+        }
     }
 
     /// The size of its letters.

@@ -1,0 +1,227 @@
+//! The product as a Function App, from outside: triggers by storage, requests by HTTP, everything through the host.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use knowledge_worker::crash;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::fake_openai::{FakeOpenAi, Script};
+use crate::support::functions_app::FunctionsApp;
+
+#[tokio::test]
+async fn a_blob_is_answered_replaced_and_forgotten() {
+    let app = FunctionsApp::start().await;
+    app.upload("notes/harbour.txt", "The harbour master of Lindesvik is called Oda Strand.").await;
+    let answer = app.ask("Who is the harbour master of Lindesvik?").await;
+    assert!(answer.contains("Oda Strand") && answer.contains("[notes/harbour.txt]"), "{answer}");
+
+    app.upload("notes/harbour.txt", "The harbour master of Lindesvik is called Pelle Holm.").await;
+    let answer = app.ask("Who is the harbour master of Lindesvik?").await;
+    assert!(answer.contains("Pelle Holm") && !answer.contains("Oda"), "{answer}");
+
+    app.delete("notes/harbour.txt").await;
+    app.event("BlobDeleted", "notes/harbour.txt").await;
+    let answer = app.ask("Who is the harbour master of Lindesvik?").await;
+    assert!(answer.contains("don't know") && !answer.contains("Pelle"), "{answer}");
+}
+
+#[tokio::test]
+async fn events_ten_times_and_in_the_wrong_order_leave_one_version() {
+    let app = FunctionsApp::start().await;
+    app.upload("tide.txt", "High tide is at seven.").await;
+    app.upload("tide.txt", "High tide is at eight.").await;
+    for kind in ["BlobDeleted", "BlobCreated", "BlobCreated", "BlobDeleted", "BlobCreated"].iter().cycle().take(10) {
+        app.event(kind, "tide.txt").await;
+    }
+    let answer = app.ask("When is high tide?").await;
+    assert!(answer.contains("eight") && !answer.contains("seven"), "{answer}");
+    let rows = app.ledger().await;
+    assert_eq!((rows.len(), &rows[0]["state"], &rows[0]["attempts"]), (1, &json!("indexed"), &json!(1)), "{rows:?}");
+}
+
+#[tokio::test]
+async fn the_handler_killed_at_any_step_of_ingestion_converges() {
+    for point in crash::POINTS.iter().filter(|point| **point != "removed") {
+        let app = FunctionsApp::start_with(|options| {
+            options.first_start_settings = vec![("KNOWLEDGE_WORKER_CRASH_AT".to_owned(), (*point).to_owned())];
+        })
+        .await;
+        app.upload("a.txt", "The lamp on the north pier is green.").await;
+        assert_eq!(app.host.restarts(), 1, "{point} stopped the handler once");
+        let answer = app.ask("Which colour has the lamp on the north pier?").await;
+        assert!(answer.contains("green"), "{point}: {answer}");
+        let rows = app.ledger().await;
+        assert_eq!((rows.len(), &rows[0]["state"]), (1, &json!("indexed")), "{point}: {rows:?}");
+        app.host.run_timer("maintain_index").await;
+        assert!(app.ask("Which colour has the lamp on the north pier?").await.contains("green"), "{point}");
+    }
+}
+
+#[tokio::test]
+async fn the_handler_killed_while_it_replaces_and_while_it_removes_converges() {
+    for point in ["extracted", "segment-stored", "swapped", "removed"] {
+        let app = FunctionsApp::start().await;
+        app.upload("a.txt", "The lamp on the north pier is green.").await;
+        // The same app, started anew on what is in storage, with the point armed for the first start.
+        let app = app.restart_with(&[("KNOWLEDGE_WORKER_CRASH_AT", point)]).await;
+        // A host that starts anew delivers what it finds; there is nothing to do.
+        app.host.success_of("ingest_document").await;
+        if point == "removed" {
+            app.delete("a.txt").await;
+            app.event("BlobDeleted", "a.txt").await;
+            assert!(app.ask("Which colour has the lamp on the north pier?").await.contains("don't know"));
+        } else {
+            app.upload("a.txt", "The lamp on the north pier is white.").await;
+            let answer = app.ask("Which colour has the lamp on the north pier?").await;
+            assert!(answer.contains("white") && !answer.contains("green"), "{point}: {answer}");
+        }
+        assert!(app.host.restarts() >= 1, "{point} stopped the handler");
+    }
+}
+
+#[tokio::test]
+async fn the_timer_finds_what_no_event_told() {
+    let app = FunctionsApp::start().await;
+    app.upload("kept.txt", "The ferry leaves at nine.").await;
+    app.upload("lost.txt", "The bakery opens at six.").await;
+    app.delete("lost.txt").await;
+    assert!(app.ask("When does the bakery open?").await.contains("six"), "nobody was told yet");
+    let run = app.host.run_timer("maintain_index").await;
+    assert!(run.succeeded() && run.logs[0].contains("1 removed"), "{run:?}");
+    assert!(app.ask("When does the bakery open?").await.contains("don't know"));
+    assert!(app.ask("When does the ferry leave?").await.contains("nine"));
+    let again = app.host.run_timer("maintain_index").await;
+    assert!(again.logs[0].contains("0 indexed, 0 removed"), "a second run finds nothing to do: {again:?}");
+}
+
+#[tokio::test]
+async fn a_lost_ledger_is_written_anew_from_storage_and_index() {
+    let app = FunctionsApp::start().await;
+    app.upload("a.txt", "The ferry leaves at nine.").await;
+    app.host.stop().await;
+    std::fs::remove_dir_all(app.data()).unwrap();
+    let app = app.restart_with(&[]).await;
+    assert!(app.ask("When does the ferry leave?").await.contains("nine"), "the index is in storage");
+    app.host.run_timer("maintain_index").await;
+    let rows = app.ledger().await;
+    assert_eq!((rows.len(), &rows[0]["state"], &rows[0]["passages"]), (1, &json!("indexed"), &json!(1)));
+}
+
+#[tokio::test]
+async fn the_first_word_reaches_the_caller_before_the_last_is_made() {
+    let model = FakeOpenAi::start().await;
+    let url = model.url();
+    let app = FunctionsApp::start_with(|options| {
+        let settings = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "scripted")];
+        options.app_settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    })
+    .await;
+    app.upload("ferry.txt", "The ferry to Lindesvik leaves at nine.").await;
+    model.push(Script::new(&["The ferry to Lindesvik ", "leaves at nine [1]."]).gated());
+    let question = json!({"messages": [{"role": "user", "content": "When does the ferry to Lindesvik leave?"}]});
+    let asked = app.request(Method::POST, "/api/chat/stream").json(&question).send().await.unwrap();
+    assert_eq!(asked.headers()["content-type"], "application/jsonl");
+    let mut body = asked.bytes_stream();
+    model.release(1);
+    let mut seen = String::new();
+    while !seen.contains("The ferry to Lindesvik") || !seen.contains("\"delta\":{\"content\"") {
+        seen.push_str(&text(body.next().await.unwrap().unwrap()));
+    }
+    // Only now may the model go on: the first words have been read.
+    assert!(!seen.contains("at nine [ferry.txt]"));
+    model.release(1);
+    while let Some(part) = body.next().await {
+        seen.push_str(&text(part.unwrap()));
+    }
+    let lines: Vec<Value> = seen.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: String = lines.iter().filter_map(|line| line["delta"]["content"].as_str()).collect();
+    assert_eq!(said, "The ferry to Lindesvik leaves at nine [ferry.txt].");
+    assert!(lines[0]["context"]["data_points"]["text"][0].as_str().unwrap().starts_with("ferry.txt: "));
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_stops_the_model() {
+    let model = FakeOpenAi::start().await;
+    let url = model.url();
+    let app = FunctionsApp::start_with(|options| {
+        let settings = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "scripted")];
+        options.app_settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    })
+    .await;
+    app.upload("ferry.txt", "The ferry to Lindesvik leaves at nine.").await;
+    model.push(Script::new(&["The ferry ", "leaves"]).gated());
+    let question = json!({"messages": [{"role": "user", "content": "When does the ferry to Lindesvik leave?"}]});
+    let asked = app.request(Method::POST, "/api/chat/stream").json(&question).send().await.unwrap();
+    let mut body = asked.bytes_stream();
+    body.next().await.unwrap().unwrap();
+    model.arrival().await;
+    drop(body);
+    model.departure().await;
+}
+
+#[tokio::test]
+async fn nothing_from_outside_reaches_a_trigger() {
+    let app = FunctionsApp::start().await;
+    app.host.ready().await.unwrap();
+    for name in ["ingest_document", "document_events", "document_poison", "maintain_index"] {
+        for path in [
+            format!("/{name}"),
+            format!("/api/{name}"),
+            format!("//{name}"),
+            format!("/{name}/"),
+            format!("/%2e/{name}"),
+        ] {
+            for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+                let forged = app
+                    .request(method.clone(), &path)
+                    .header("x-azure-functions-invocationid", "7")
+                    .json(&json!({"Data": {}}));
+                let status = forged.send().await.unwrap().status().as_u16();
+                assert!([404, 405].contains(&status), "{method} {path} was answered {status}");
+            }
+        }
+        assert!(app.host.invocations().iter().all(|done| done.function != name), "{name} ran");
+    }
+}
+
+#[tokio::test]
+async fn functions_that_cost_want_the_key() {
+    let app = FunctionsApp::start().await;
+    let client = reqwest::Client::new();
+    let url = |path: &str| format!("{}{path}", app.host.base_url());
+    for path in ["/api/chat", "/api/chat/stream", "/api/search", "/api/documents"] {
+        assert_eq!(client.post(url(path)).json(&json!({})).send().await.unwrap().status(), 401, "{path}");
+    }
+    assert_eq!(client.get(url("/api/health")).send().await.unwrap().status(), 200);
+    let page = client.get(url("/")).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("Knowledge Worker"));
+    let with_code = client.get(url(&format!("/api/documents?code={}", app.host.function_key()))).send().await.unwrap();
+    assert_eq!(with_code.status(), 200);
+    let key = app.host.function_key();
+    assert!(app.host.logs().iter().all(|line| !line.text.contains(key)), "the key is in the log");
+}
+
+#[tokio::test]
+async fn a_blob_the_host_gives_up_on_is_in_the_ledger() {
+    let app = FunctionsApp::start_on_the_poison_queue().await;
+    app.upload("good.txt", "The ferry leaves at nine.").await;
+    let storage = app.host.storage();
+    let manifest = storage.get_blob(&app.index, "manifest.json").await.unwrap().unwrap();
+    storage.put_blob(&app.index, "manifest.json", "application/json", &[], b"damaged".to_vec()).await.unwrap();
+    let mark = app.host.mark();
+    app.put("bad.txt", "The bakery opens at six.").await;
+    app.host.invocation_after(mark, |done| done.function == "document_poison" && done.succeeded()).await;
+    let failed = app.host.invocations().into_iter().filter(|done| done.function == "ingest_document" && done.failed());
+    assert_eq!(failed.count(), 5, "the host tried five times");
+    let rows = app.ledger().await;
+    let row = rows.iter().find(|row| row["name"] == "bad.txt").unwrap();
+    assert_eq!((&row["state"], &row["error"]["code"]), (&json!("quarantined"), &json!("index-damaged")), "{row}");
+    storage.put_blob(&app.index, "manifest.json", "application/json", &[], manifest.to_vec()).await.unwrap();
+    assert!(app.ask("When does the ferry leave?").await.contains("nine"), "what was indexed is still there");
+}
+
+fn text(bytes: Bytes) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
