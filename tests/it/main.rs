@@ -10,9 +10,14 @@ mod stand_in;
 mod support;
 
 mod blob_stores;
+mod chat;
 mod contract;
+mod hostile;
 mod functions_host;
+mod host_protocol;
 mod index;
+mod ingest;
 mod layers;
 mod models;
 mod record_stores;
+mod samples;

@@ -51,6 +51,11 @@ impl TestApp {
         open(self.folder.path(), settings, &self.clock)
     }
 
+    /// The same with another clock.
+    pub fn with_clock_of(test: &Self, clock: Clock) -> Arc<App> {
+        open(test.folder.path(), &[], &clock)
+    }
+
     /// The folder that the documents are in.
     pub fn documents(&self) -> PathBuf {
         self.folder.path().join("documents")

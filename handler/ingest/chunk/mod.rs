@@ -145,7 +145,7 @@ impl<'d> Chunker<'d> {
     }
 
     fn paragraph(&mut self, unit: Unit<'d>) {
-        let is_item = |text: &str| text.starts_with("- ");
+        let is_item = |text: &str| text.starts_with("- ") || text.starts_with("• ");
         let follows_item = self.pending.last().is_some_and(|last| is_item(last.text));
         let separator = if is_item(unit.text) && follows_item { "\n" } else { "\n\n" };
         self.whole_or_sentences(Unit { separator, ..unit });

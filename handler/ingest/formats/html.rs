@@ -60,7 +60,8 @@ fn declared_encoding(bytes: &[u8]) -> Option<&'static Encoding> {
     let (_, after) = head.split_once("charset=")?;
     let label = after.trim_start_matches(['"', '\'', ' ']);
     let end = label.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':'))).unwrap_or(label.len());
-    Encoding::for_label(&label.as_bytes()[..end])
+    // A declaration that can be read in single bytes is not in UTF-16, whatever it says.
+    Encoding::for_label(&label.as_bytes()[..end]).filter(|encoding| *encoding == encoding.output_encoding())
 }
 
 /// What the tokens so far have come to. Everything is flat: a block ends where the next begins.

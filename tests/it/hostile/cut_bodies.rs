@@ -144,14 +144,11 @@ async fn what_is_no_http_ends_the_connection_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_second_request_hidden_in_a_first_ones_body_is_not_run() {
+async fn a_request_hidden_in_a_body_is_only_a_bad_body() {
     let listening = Listening::new().await;
     let hidden = "POST /maintain_index HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n{\"Data\":{}}";
-    let both = format!("{}0\r\n\r\n{hidden}", head("/api/chat", "Content-Length: 5\r\nTransfer-Encoding: chunked"));
-    let heard = listening.say(both.into()).await;
-    // Chunked wins, so the first body is empty and refused; whoever passes requests on must not see it otherwise.
-    assert!(heard.starts_with("HTTP/1.1 4"), "{heard:?}");
-    let carried = format!("{}{hidden}", head("/api/chat", &format!("Content-Length: {}", hidden.len())));
-    listening.assert_refused(carried).await;
+    for path in posts() {
+        listening.assert_refused(format!("{}{hidden}", head(path, &format!("Content-Length: {}", hidden.len())))).await;
+    }
     listening.stands().await;
 }

@@ -5,7 +5,7 @@ mod addresses;
 mod cut_bodies;
 mod damaged_documents;
 mod envelopes;
-mod pdf;
+mod pdfs;
 mod questions;
 mod searches;
 mod triggers;
