@@ -3,7 +3,7 @@
 
 use std::io;
 
-use tracing::Level;
+use tracing::{Level, error};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -24,7 +24,9 @@ pub fn start(level: Level, reader: LogReader) {
     let targets = filter::Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(level)))
         .with_target("knowledge_worker", level)
-        .with_target("handler", level);
+        .with_target("handler", level)
+        // It logs what a server sent when that is no answer, and that may be anything.
+        .with_target("async_openai", LevelFilter::OFF);
     let layer = match reader {
         LogReader::Machine => tracing_subscriber::fmt::layer()
             .json()
@@ -41,6 +43,11 @@ pub fn start(level: Level, reader: LogReader) {
             .boxed(),
     };
     let _started_already = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
+    std::panic::set_hook(Box::new(|panic| {
+        // Its message may hold a document's text; the place is enough to find it.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(place, "a panic");
+    }));
 }
 
 /// A path and query for the log: the value of every parameter that can be a key or a token is cut out.

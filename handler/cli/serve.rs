@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::config::BlobHome;
 use crate::error::Result;
 use crate::functions;
+use crate::host::invoke::guarded;
 use crate::host::local::{Invoke, LocalHost};
 use crate::host::server::{bind, serve};
 
@@ -33,7 +34,10 @@ pub(super) async fn run(app: Arc<App>, args: ServeArgs) -> Result<ExitCode> {
     info!(address = %address, documents = app.documents.location(), "serving");
     eprintln!("Knowledge Worker answers at http://{address}/  (documents: {})", app.documents.location());
     let caller = Arc::clone(&app);
-    let invoke: Invoke = Arc::new(move |name, envelope| Box::pin(functions::run(Arc::clone(&caller), name, envelope)));
+    let invoke: Invoke = Arc::new(move |name, envelope| {
+        let deadline = caller.config.invocation_timeout;
+        Box::pin(guarded(functions::run(Arc::clone(&caller), name, envelope), deadline))
+    });
     let local_host = LocalHost {
         folder,
         definitions: functions::definitions(),

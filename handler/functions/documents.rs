@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::multipart::{Multipart, MultipartError};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -57,7 +58,7 @@ pub fn routes() -> Router<Arc<App>> {
 async fn list(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
-    query: Result<Query<ListRequest>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<ListRequest>, QueryRejection>,
 ) -> Response {
     let listed = async {
         let Query(asked) = query.map_err(|e| {
@@ -74,11 +75,11 @@ async fn list(
 async fn look(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
-    Path(document): Path<String>,
+    document: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
     let looked = async {
-        let row = existing(&app, &document).await?;
+        let row = existing(&app, document).await?;
         let contents = app.index.passages(&access::principal(&headers), &row.id).await?;
         Ok(Json(DocumentAnswer { row, contents }).into_response())
     };
@@ -88,10 +89,10 @@ async fn look(
 async fn delete(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
-    Path(document): Path<String>,
+    document: Result<Path<String>, PathRejection>,
 ) -> Response {
     let deleted = async {
-        let row = existing(&app, &document).await?;
+        let row = existing(&app, document).await?;
         let name = DocumentName::parse(&row.name)?;
         app.documents.delete(name.as_str()).await?;
         app.ingest.sync(&name).await?;
@@ -140,9 +141,9 @@ async fn store(app: &App, name: &DocumentName, bytes: Bytes, owner: &str) -> Res
 }
 
 /// The row of a document that is there. One that is gone is as absent as one that never was.
-async fn existing(app: &App, raw: &str) -> Result<LedgerRow> {
+async fn existing(app: &App, raw: Result<Path<String>, PathRejection>) -> Result<LedgerRow> {
     let absent = || Error::new(ErrorKind::NotFound, "there is no such document");
-    let id = DocumentId::parse(raw).ok_or_else(absent)?;
+    let id = raw.ok().and_then(|Path(raw)| DocumentId::parse(&raw)).ok_or_else(absent)?;
     let row = app.ingest.ledger.get(&id).await?;
     row.filter(|row| row.state != DocumentState::Deleted).ok_or_else(absent)
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use axum::{Extension, Json};
@@ -108,14 +109,25 @@ fn http_routes() -> Router<Arc<App>> {
 }
 
 fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
-    router.fallback(any(not_found)).method_not_allowed_fallback(method_not_allowed).with_state(app)
+    let router = router.fallback(any(not_found)).method_not_allowed_fallback(method_not_allowed);
+    router.layer(middleware::from_fn_with_state(Arc::clone(&app), within_deadline)).with_state(app)
 }
 
-/// Runs a trigger function on an envelope, guarded against panics and within the invocation's deadline.
+/// Ends a request that takes as long as an invocation may take, and turns a panic in it into its own failure.
+async fn within_deadline(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let answered = invoke::guarded(async { Ok(next.run(request).await) }, app.config.invocation_timeout).await;
+    answered.unwrap_or_else(|e| problem::respond(&e, &id.0))
+}
+
+/// Runs a trigger function on an envelope.
 pub async fn run(app: Arc<App>, name: &str, envelope: Envelope) -> Result<Reply> {
-    let deadline = app.config.invocation_timeout;
     match trigger(name) {
-        Some(start) => invoke::guarded(start(app, envelope), deadline).await,
+        Some(start) => start(app, envelope).await,
         None => Err(Error::new(ErrorKind::NotFound, "there is no such function")),
     }
 }

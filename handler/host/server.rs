@@ -2,7 +2,6 @@
 //! running requests finish.
 
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -11,7 +10,6 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,7 +19,6 @@ use tokio::net::TcpListener;
 use tracing::{Instrument, debug, info, info_span};
 use uuid::Uuid;
 
-use super::problem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::telemetry::without_secrets;
 
@@ -101,8 +98,7 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" && charset.is_none_or(|charset| charset.trim_matches('"') == "utf-8")
 }
 
-/// Gives a request its id, a span and a log line, and every answer the headers that all answers have. A panic that got this
-/// far is answered as an internal error.
+/// Gives a request its id, a span and a log line, and every answer the headers that all answers have.
 pub async fn observe(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
@@ -111,9 +107,7 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     let is_readiness = request.uri().path() == "/";
     async move {
         let began = Instant::now();
-        let ran = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let mut response =
-            ran.unwrap_or_else(|_| problem::respond(&Error::new(ErrorKind::Internal, "something broke inside"), &id));
+        let mut response = next.run(request).await;
         let status = response.status().as_u16();
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         // The host asks for `/` many times a second while it waits for us.

@@ -1,8 +1,8 @@
 //! The fence around parsers. A document's bytes go into a child process of this very binary, its text comes back; what
 //! the parser does in between, whether it hangs, fills memory or aborts, ends with the child and becomes an error.
 //!
-//! The child gets one line of JSON, a [`Task`], then the document on standard input; it limits itself before it reads the
-//! document and writes one JSON [`Reply`] on standard output. Its environment is empty, and it can open and write nothing.
+//! The child gets one line of JSON, its task, then the document on standard input; it limits itself before it reads the
+//! document and writes one line of JSON, its reply, on standard output. Its environment is empty and it can write no file.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -247,7 +247,8 @@ fn answer() -> std::io::Result<()> {
     output.flush()
 }
 
-/// Takes away what a parser has no need of: memory and time beyond the limits, files, and dumps of memory.
+/// Takes away what a parser has no need of: memory and time beyond the limits, many open files,
+/// files of its own, and dumps of memory.
 fn limit_this_process(task: &Task) -> std::io::Result<()> {
     const OPEN_FILES: u64 = 16;
     let limits = [

@@ -4,12 +4,14 @@ CPU and memory are the figures to trust: on a machine that others use too, wall 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -76,22 +78,45 @@ def bench_start(program: pathlib.Path, folder: pathlib.Path, quick: bool) -> Non
 
 
 def bench_chat(program: pathlib.Path, folder: pathlib.Path, quick: bool) -> None:
-    """Extractive answers, sixteen callers at once, each on a connection that it keeps."""
+    """Sixteen callers at once, each on a connection that it keeps: answers of a model that costs nothing, and extractive
+    ones, where searching and choosing sentences is all the work there is."""
     data = with_samples(program, folder)
-    chats = 50 if quick else 250
+    with fake_model() as address:
+        model = {"OPENAI_BASE_URL": address, "OPENAI_MODEL": "fake"}
+        whole, streamed, memory = chats(program, data, 20 if quick else 100, **model)
+    figure("chat_model_whole_cpu", whole, "ms", 0.40)
+    figure("chat_model_streamed_cpu", streamed, "ms", 0.65)
+    figure("chat_model_memory_after", memory, "MB")
+    whole, streamed, memory = chats(program, data, 50 if quick else 250)
+    figure("chat_extractive_whole_cpu", whole, "ms")
+    figure("chat_extractive_streamed_cpu", streamed, "ms")
+    figure("chat_extractive_memory_after", memory, "MB")
+
+
+def chats(program: pathlib.Path, data: pathlib.Path, count: int, **settings: str) -> tuple[float, float, float]:
+    """CPU milliseconds of a chat, whole and streamed, and megabytes of memory afterwards: medians of three processes."""
     whole, streamed, memory = [], [], []
     for _ in range(3):
-        running = Handler(program, data)
+        running = Handler(program, data, **settings)
         running.wait_until_healthy()
-        at_once(running, "/api/chat", 20)
-        at_once(running, "/api/chat/stream", 20)
-        whole.append(at_once(running, "/api/chat", chats))
-        streamed.append(at_once(running, "/api/chat/stream", chats))
+        at_once(running, "/api/chat", 10)
+        at_once(running, "/api/chat/stream", 10)
+        whole.append(at_once(running, "/api/chat", count))
+        streamed.append(at_once(running, "/api/chat/stream", count))
         memory.append(running.memory_mb())
         running.kill()
-    figure("chat_whole_cpu", statistics.median(whole), "ms", 0.40)
-    figure("chat_streamed_cpu", statistics.median(streamed), "ms", 0.65)
-    figure("chat_memory_after", statistics.median(memory), "MB")
+    return statistics.median(whole), statistics.median(streamed), statistics.median(memory)
+
+
+@contextlib.contextmanager
+def fake_model():
+    """The address of a model server that runs meanwhile."""
+    script = pathlib.Path(__file__).with_name("fake_model.py")
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
+        finally:
+            server.kill()
 
 
 def at_once(running: Handler, path: str, chats: int) -> float:
@@ -128,13 +153,14 @@ def bench_ingest(program: pathlib.Path, folder: pathlib.Path, quick: bool) -> No
     for number in range(copies):
         shutil.copytree(handler.SAMPLES, papers / str(number))
     sizes = [path.stat().st_size for path in papers.rglob("*") if path.is_file()]
-    walls, cpus = [], []
+    walls, cpus, peaks = [], [], []
     for run in range(3):
         started = time.monotonic()
         process = handler.ingest(program, folder / f"data-{run}", papers)
         _, status, usage = os.wait4(process.pid, 0)
         walls.append(time.monotonic() - started)
         cpus.append(usage.ru_utime + usage.ru_stime)
+        peaks.append(usage.ru_maxrss * 1024 / 1e6)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             raise SystemExit("scripts/bench: the sample documents could not be ingested")
@@ -142,6 +168,7 @@ def bench_ingest(program: pathlib.Path, folder: pathlib.Path, quick: bool) -> No
     figure("ingest_documents", len(sizes) / wall, "1/s")
     figure("ingest_bytes", sum(sizes) / 1e6 / wall, "MB/s")
     figure("ingest_cpu", cpu * 1000 / len(sizes), "ms a document")
+    figure("ingest_memory_peak", statistics.median(peaks), "MB")
 
 
 BENCHES = {"start": bench_start, "chat": bench_chat, "ingest": bench_ingest}

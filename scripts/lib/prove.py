@@ -4,7 +4,8 @@
       n counts kills; failures are documents that are not answerable exactly once, in their last acknowledged version.
   P4  One bad document hurts only itself: damaged PDFs among good documents, while people chat.
       n counts damaged documents, with as many good ones among them.
-  P5  No input can crash, hang or fill the process: damaged PDFs alone. n counts them.
+  P5  No input can crash, hang or fill the process: damaged PDFs alone. n counts them. Memory may grow by 50 MB beyond
+      what honest documents take.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import handler
 from handler import GONE, Handler, say
 
 KILLS_A_ROUND = 10
+HONEST = 40
 MOST_GROWTH_MB = 50
 GIVEN_UP = {"indexed", "quarantined"}
 
@@ -58,14 +60,12 @@ class Notebook:
 
 
 def hits(running: Handler, version: str, name: str) -> int:
-    """How many passages hold the word of a version; all must be of the right document."""
+    """How many passages hold the word of a version. One in another document counts as a second one."""
     status, body = running.post("/api/search", {"query": version, "top_results": 50})
     if status != 200:
         raise RuntimeError(f"/api/search answered {status}")
     results = [result for result in json.loads(body)["results"] if version in result["text"]]
-    if any(not result["source"].startswith(name) for result in results):
-        raise RuntimeError(f"the word of {name} was found elsewhere")
-    return len(results)
+    return sum(1 if result["source"].startswith(name) else 2 for result in results)
 
 
 class Author:
@@ -102,7 +102,10 @@ def prove_p1(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random
         round_folder = folder / f"round-{kills}"
         # Two ways in: a server that is written to while it works, and the command line.
         play = kill_the_command if kills // KILLS_A_ROUND % 3 == 2 else kill_the_server
-        sentences = play(program, round_folder, here, chance)
+        try:
+            sentences = play(program, round_folder, here, chance)
+        except RuntimeError as e:
+            sentences = [str(e)]
         kills += here
         failures += len(sentences)
         for sentence in sentences:
@@ -111,7 +114,7 @@ def prove_p1(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random
         if not sentences:
             shutil.rmtree(round_folder)
         else:
-            say(f"P1: what was left is in {round_folder}")
+            say(f"P1: what was left is in {round_folder}, with the log")
     return failures
 
 
@@ -200,6 +203,8 @@ def kill_the_command(program: pathlib.Path, folder: pathlib.Path, kills: int, ch
 def settle(running: Handler, notebook: Notebook, patience: float = 60) -> list[str]:
     """What is still wrong when the process has been left alone for a while."""
     deadline = time.monotonic() + patience
+    versions = sum(map(len, notebook.tried.values()))
+    say(f"P1: {len(notebook.possible)} documents in {versions} versions")
     try:
         while (wrong := notebook.wrong(running)) and time.monotonic() < deadline:
             time.sleep(0.5)
@@ -223,10 +228,11 @@ def survive(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random.
     author, notebook, sentences = Author(chance), Notebook(), []
     running = Handler(program, folder / "data", as_server=True, MAX_DOCUMENTS_PER_USER="1000000", LOG_LEVEL="info")
     running.wait_until_healthy()
-    handbook = "handbook.pdf"
-    running.upload(handbook, (handler.SAMPLES / "handbook/staff-handbook.pdf").read_bytes())
-    await_rows(running, {handbook}, 60)
-    before = running.memory_mb()
+    # Honest work first: what reading many documents at once takes is not the damage's doing.
+    for number in range(HONEST):
+        running.upload(f"whole-{number}.pdf", originals[number % len(originals)])
+    await_rows(running, {f"whole-{number}.pdf" for number in range(HONEST)}, 120)
+    before = running.memory_mb("VmHWM")
     with chatting(running) as chats:
         kinds = ["damaged"] * n + ["good"] * good
         chance.shuffle(kinds)
@@ -255,7 +261,7 @@ def survive(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random.
     sentences += notebook.wrong(running) + chats.wrong
     growth = running.memory_mb("VmHWM") - before
     if growth > MOST_GROWTH_MB:
-        sentences.append(f"the process grew by {growth:.0f} MB")
+        sentences.append(f"the process grew by {growth:.0f} MB more than honest documents made it")
     if not running.is_alive():
         sentences.append("the process ended")
     states = [rows[name]["state"] for name in damaged if name in rows]
@@ -326,7 +332,9 @@ def main() -> None:
         prove, usual = PROMISES[name]
         n, started = arguments.n or usual, time.monotonic()
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f"prove-{name}-"))
-        failures = prove(arguments.program.resolve(), folder, n, random.Random(f"{name} {arguments.seed}"))
+        # A copy, so that a build meanwhile changes nothing here.
+        program = pathlib.Path(shutil.copy2(arguments.program, folder / "handler"))
+        failures = prove(program, folder, n, random.Random(f"{name} {arguments.seed}"))
         if failures == 0:
             shutil.rmtree(folder)
         line = {"id": name, "n": n, "failures": failures, "seed": arguments.seed}

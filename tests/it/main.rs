@@ -1,6 +1,8 @@
 //! The tests that see the product from outside its modules, as one binary. They need Azurite, whose address `scripts/test`
 //! puts into the environment; without it they fail, they are not skipped.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails, and says where")]
+
 #[path = "../fake_openai/mod.rs"]
 mod fake_openai;
 #[path = "../stand_in/mod.rs"]
@@ -12,12 +14,13 @@ mod support;
 mod blob_stores;
 mod chat;
 mod contract;
-mod hostile;
 mod functions_host;
 mod host_protocol;
+mod hostile;
 mod index;
 mod ingest;
 mod layers;
 mod models;
+mod package;
 mod record_stores;
 mod samples;

@@ -2,7 +2,7 @@
 //! or a script on the other side.
 
 #[path = "mod.rs"]
-#[allow(dead_code, reason = "the tests use more of it than the program does")]
+#[allow(dead_code, clippy::panic, reason = "the tests use more of it than the program does")]
 mod stand_in;
 
 use std::net::SocketAddr;

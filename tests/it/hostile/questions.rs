@@ -179,14 +179,12 @@ async fn fields_that_would_have_no_effect_are_refused() {
 
 #[tokio::test]
 async fn a_question_says_something_and_is_not_too_long() {
-    let nothing = ["", " ", "\t\r\n", "\u{3000}", "\u{200b}\u{200d}\u{feff}", "\u{0}", "\u{202e}", "\u{e0041}\u{e0042}"];
+    let nothing =
+        ["", " ", "\t\r\n", "\u{3000}", "\u{200b}\u{200d}\u{feff}", "\u{0}", "\u{202e}", "\u{e0041}\u{e0042}"];
     let too_long = ["a".repeat(1_001), "深".repeat(1_001), "\u{1f6a2}".repeat(1_001)];
     let questions = nothing.into_iter().map(str::to_owned).chain(too_long);
     let bodies = questions.flat_map(|question| {
-        [
-            json!({"message": question}),
-            json!({"messages": [{"role": "user", "content": question}]}),
-        ]
+        [json!({"message": question}), json!({"messages": [{"role": "user", "content": question}]})]
     });
     check_json("invalid-request", bodies).await;
 }

@@ -50,7 +50,7 @@ async fn a_query_is_a_string_that_says_something() {
         json!(null),
         json!({}),
         json!([]),
-        json!(["basin", 5]),
+        json!([[["basin"]]]),
         json!("basin"),
         json!({"query": null}),
         json!({"query": 7}),
@@ -77,8 +77,6 @@ async fn what_is_not_json_is_malformed() {
         b"{\"query\": \"\xff\"}".into(),
         b"{\"query\": \"\\ud800\"}".into(),
         b"{\"query\": \"basin\"} {}".into(),
-        b"[".repeat(MOST_BYTES),
-        b"{\"query\":".repeat(7_000),
     ];
     for body in bodies {
         besieged.test.send(post_json(PATH, body)).await.assert_problem("malformed-json");

@@ -111,9 +111,7 @@ async fn a_message_that_is_no_event_fails_and_changes_nothing() {
 async fn events_that_are_forged_or_about_others_change_nothing() {
     let besieged = Besieged::with(&[]).await;
     let deleted = |subject: &str| json!({"type": "Microsoft.Storage.BlobDeleted", "subject": subject, "data": {}});
-    let renamed = |from: &str, to: &str| {
-        json!({"type": "Microsoft.Storage.BlobRenamed", "subject": from, "data": {"destinationUrl": to}})
-    };
+    let renamed = |from: &str, to: &str| json!({"type": "Microsoft.Storage.BlobRenamed", "subject": from, "data": {"destinationUrl": to}});
     let elsewhere = "/blobServices/default/containers/other/blobs/kept.md";
     let events = [
         deleted(&subject(KEPT)),

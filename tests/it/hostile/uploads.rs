@@ -59,7 +59,7 @@ fn only_the_kept_one() -> BTreeSet<String> {
 async fn what_is_no_form_is_refused() {
     let besieged = Besieged::with(&[]).await;
     let good = form([(&b"a.txt"[..], &b"words"[..])]);
-    let types = ["", "text/plain", "application/json", "multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed; boundary=x"];
+    let types = ["", "text/plain", "application/json", "multipart/form-data", "multipart/mixed; boundary=x"];
     for media_type in types {
         let request = Request::post("/api/documents").header(header::CONTENT_TYPE, media_type);
         let answer = besieged.test.send(request.body(good.clone().into()).unwrap()).await;
@@ -76,7 +76,8 @@ async fn a_form_without_a_whole_file_is_refused() {
     let besieged = Besieged::with(&[]).await;
     let good = form([(&b"a.txt"[..], &b"words that are cut off"[..])]);
     let other_boundary = String::from_utf8(good.clone()).unwrap().replace(BOUNDARY, "somebody-else");
-    let field = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nwords\r\n--{BOUNDARY}--\r\n");
+    let field =
+        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nwords\r\n--{BOUNDARY}--\r\n");
     let without_disposition = format!("--{BOUNDARY}\r\n\r\nwords\r\n--{BOUNDARY}--\r\n");
     let endless_head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {}", "x".repeat(1 << 20));
     let bodies: Vec<Vec<u8>> = vec![
