@@ -37,19 +37,10 @@ pub(super) async fn run(app: &App, args: MaintainArgs, json: bool) -> Result<Exi
 }
 
 fn show(report: &DriftReport) {
-    println!("{} blobs compared in {} ms, started {}", report.blobs, report.took_ms, report.started.to_rfc3339());
+    println!("started {}, took {} ms", report.started.to_rfc3339(), report.took_ms);
     for (drift, count) in &report.drift {
         let names = report.examples.get(drift).map(|names| names.join(", ")).unwrap_or_default();
         println!("  {:<9} {count:>5}  {names}", json!(drift).as_str().unwrap_or_default());
     }
-    println!(
-        "{} indexed, {} removed, {} quarantined, {} failed; {} segments merged, {} files deleted{}",
-        report.indexed,
-        report.removed,
-        report.quarantined,
-        report.failed,
-        report.merged_segments,
-        report.collected_files,
-        if report.unfinished { "; time ran out, the next run goes on" } else { "" },
-    );
+    println!("{report}");
 }

@@ -13,15 +13,5 @@ use crate::host::envelope::{Envelope, Reply};
 pub async fn run(app: Arc<App>, _envelope: Envelope) -> Result<Reply> {
     let deadline = Instant::now() + app.maintenance_time();
     let report = app.ingest.reconcile(deadline, &app.records).await?;
-    Ok(Reply::logged(format!(
-        "{} blobs: {} indexed, {} removed, {} quarantined, {} failed, {} segments merged, {} files deleted{}",
-        report.blobs,
-        report.indexed,
-        report.removed,
-        report.quarantined,
-        report.failed,
-        report.merged_segments,
-        report.collected_files,
-        if report.unfinished { "; more next time" } else { "" },
-    )))
+    Ok(Reply::logged(report.to_string()))
 }

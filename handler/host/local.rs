@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use notify::{RecursiveMode, Watcher};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -23,6 +24,11 @@ use crate::telemetry::one_line;
 
 /// Events that come within this time of each other are handled together: a file is often written in several steps.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// Events that wait at most; what comes beyond is found by the sweep.
+const EVENTS_WAITING: usize = 4_096;
+/// Functions that run at once for events.
+const CONCURRENCY: usize = 4;
 
 /// Calls a trigger function by name.
 pub type Invoke =
@@ -43,58 +49,63 @@ pub struct LocalHost {
 }
 
 impl LocalHost {
-    /// Runs until it is dropped: at once a first comparison, then events, sweeps and schedules.
+    /// Runs until it is dropped. At once a first comparison, then events as they come, sweeps and schedules beside them.
     pub async fn run(self) {
+        tokio::join!(self.follow_time(), self.follow_events());
+    }
+
+    async fn follow_time(&self) {
         let timers: Vec<(&'static str, Schedule)> = self.definitions.iter().filter_map(timer).collect();
-        let (sender, mut events) = mpsc::channel(1_024);
-        let _watcher = self.folder.as_deref().and_then(|folder| watch(folder, sender));
         let mut sweep = tokio::time::interval(self.sweep);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let due = self.next_timer(&timers);
             tokio::select! {
-                _ = sweep.tick() => self.run_all(&timers).await,
-                () = tokio::time::sleep(due) => self.run_all(&timers).await,
-                Some(path) = events.recv() => self.handle_events(path, &mut events).await,
+                _ = sweep.tick() => {}
+                () = tokio::time::sleep(self.until_due(&timers)) => {}
             }
+            self.run_timers().await;
         }
     }
 
-    fn next_timer(&self, timers: &[(&'static str, Schedule)]) -> Duration {
+    fn until_due(&self, timers: &[(&'static str, Schedule)]) -> Duration {
         let now = self.clock.now();
         let next = timers.iter().filter_map(|(_, schedule)| schedule.next_after(now)).min();
         next.and_then(|next| (next - now).to_std().ok()).unwrap_or(Duration::from_secs(3_600))
     }
 
-    async fn run_all(&self, timers: &[(&'static str, Schedule)]) {
-        for (function, _) in timers {
+    async fn run_timers(&self) {
+        for (function, _) in self.definitions.iter().filter_map(timer) {
             self.call(function, json!({"timer": {"ScheduleStatus": null, "IsPastDue": false}}), Map::new()).await;
         }
     }
 
-    async fn handle_events(&self, first: PathBuf, events: &mut mpsc::Receiver<PathBuf>) {
-        let mut paths = BTreeSet::from([first]);
-        tokio::time::sleep(SETTLE).await;
-        while let Ok(path) = events.try_recv() {
-            paths.insert(path);
-        }
+    async fn follow_events(&self) {
         let Some(folder) = &self.folder else { return };
-        let mut folder_changed = false;
-        for path in paths {
-            match relative_name(folder, &path) {
-                // A whole folder came or went: only a comparison finds what was in it.
-                Some(_) if path.is_dir() => folder_changed = true,
-                Some(name) if path.exists() => self.blob_created(&name).await,
-                Some(name) => {
-                    self.blob_deleted(&name).await;
-                    folder_changed |= !name.rsplit('/').next().unwrap_or(&name).contains('.');
-                }
-                None => {}
+        let (sender, mut events) = mpsc::channel(EVENTS_WAITING);
+        let _watcher = watch(folder, sender);
+        while let Some(first) = events.recv().await {
+            let mut paths = BTreeSet::from([first]);
+            tokio::time::sleep(SETTLE).await;
+            while let Ok(path) = events.try_recv() {
+                paths.insert(path);
             }
+            self.handle(folder, paths).await;
         }
-        if folder_changed {
-            let timers: Vec<_> = self.definitions.iter().filter_map(timer).collect();
-            self.run_all(&timers).await;
+        // Without a watcher the sweeps alone go on.
+        std::future::pending::<()>().await;
+    }
+
+    async fn handle(&self, folder: &Path, paths: BTreeSet<PathBuf>) {
+        let names = paths.iter().filter_map(|path| Some((path, relative_name(folder, path)?)));
+        let (folders, files): (Vec<_>, Vec<_>) =
+            names.partition(|(path, name)| path.is_dir() || may_be_folder(path, name));
+        let handled = futures_util::stream::iter(files).for_each_concurrent(CONCURRENCY, |(path, name)| async move {
+            if path.exists() { self.blob_created(&name).await } else { self.blob_deleted(&name).await }
+        });
+        handled.await;
+        // A whole folder came or went: only a comparison finds what was in it.
+        if !folders.is_empty() {
+            self.run_timers().await;
         }
     }
 
@@ -167,6 +178,11 @@ fn relative_name(folder: &Path, path: &Path) -> Option<String> {
     let name = path.strip_prefix(folder).ok()?.to_str()?;
     let hidden = name.split('/').any(|part| part.starts_with('.') || part.is_empty());
     (!hidden).then(|| name.to_owned())
+}
+
+/// What is gone and has no extension may have been a folder.
+fn may_be_folder(path: &Path, name: &str) -> bool {
+    !path.exists() && !name.rsplit('/').next().unwrap_or(name).contains('.')
 }
 
 fn timer((function, definition): &(&'static str, Definition)) -> Option<(&'static str, Schedule)> {

@@ -5,6 +5,7 @@ pub mod chunk;
 pub mod extract;
 pub mod formats;
 pub mod ledger;
+pub mod locks;
 pub mod pipeline;
 pub mod reconcile;
 pub mod tokens;

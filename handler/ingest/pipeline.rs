@@ -4,8 +4,7 @@
 //! the order of events does not matter, and doing it again changes nothing.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -13,6 +12,7 @@ use tracing::{info, warn};
 use super::chunk::{ChunkSettings, chunk};
 use super::extract::Extractor;
 use super::ledger::{Ledger, LedgerRow, State};
+use super::locks::NameLocks;
 use super::tokens;
 use crate::clock::Clock;
 use crate::crash;
@@ -323,40 +323,4 @@ pub fn version_of(meta: &BlobMeta) -> DocumentVersion {
 
 fn elapsed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Locks by document, so that one process works on a document once at a time. Other processes are kept apart by versions.
-#[derive(Clone, Debug, Default)]
-pub struct NameLocks {
-    held: Arc<Mutex<HashMap<DocumentId, Arc<tokio::sync::Mutex<()>>>>>,
-}
-
-/// Held while a document is worked on.
-pub struct NameLock {
-    locks: NameLocks,
-    id: DocumentId,
-    guard: Option<tokio::sync::OwnedMutexGuard<()>>,
-}
-
-impl NameLocks {
-    /// Waits until nobody else in this process works on the document.
-    pub async fn lock(&self, id: &DocumentId) -> NameLock {
-        let lock = {
-            let mut held = self.held.lock().expect("no holder of this lock panics");
-            Arc::clone(held.entry(id.clone()).or_default())
-        };
-        let guard = lock.lock_owned().await;
-        NameLock { locks: self.clone(), id: id.clone(), guard: Some(guard) }
-    }
-}
-
-impl Drop for NameLock {
-    fn drop(&mut self) {
-        self.guard = None;
-        let mut held = self.locks.held.lock().expect("no holder of this lock panics");
-        // Nobody else waits when the map alone still holds the lock.
-        if held.get(&self.id).is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            held.remove(&self.id);
-        }
-    }
 }

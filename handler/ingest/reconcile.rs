@@ -2,6 +2,7 @@
 //! events, is the guarantee: an event that never came is made good here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,23 @@ pub struct DriftReport {
     pub merged_segments: usize,
     /// Unused files deleted.
     pub collected_files: usize,
+}
+
+impl fmt::Display for DriftReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} blobs: {} indexed, {} removed, {} quarantined, {} failed, {} segments merged, {} files deleted{}",
+            self.blobs,
+            self.indexed,
+            self.removed,
+            self.quarantined,
+            self.failed,
+            self.merged_segments,
+            self.collected_files,
+            if self.unfinished { "; time ran out, the next run goes on" } else { "" },
+        )
+    }
 }
 
 /// One thing to look at again.

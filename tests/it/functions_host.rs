@@ -110,17 +110,9 @@ async fn a_lost_ledger_is_written_anew_from_storage_and_index() {
 
 #[tokio::test]
 async fn the_first_word_reaches_the_caller_before_the_last_is_made() {
-    let model = FakeOpenAi::start().await;
-    let url = model.url();
-    let app = FunctionsApp::start_with(|options| {
-        let settings = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "scripted")];
-        options.app_settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    })
-    .await;
-    app.upload("ferry.txt", "The ferry to Lindesvik leaves at nine.").await;
+    let (model, app) = with_a_scripted_model().await;
     model.push(Script::new(&["The ferry to Lindesvik ", "leaves at nine [1]."]).gated());
-    let question = json!({"messages": [{"role": "user", "content": "When does the ferry to Lindesvik leave?"}]});
-    let asked = app.request(Method::POST, "/api/chat/stream").json(&question).send().await.unwrap();
+    let asked = ask_for_a_stream(&app).await;
     assert_eq!(asked.headers()["content-type"], "application/jsonl");
     let mut body = asked.bytes_stream();
     model.release(1);
@@ -142,17 +134,9 @@ async fn the_first_word_reaches_the_caller_before_the_last_is_made() {
 
 #[tokio::test]
 async fn a_caller_who_leaves_stops_the_model() {
-    let model = FakeOpenAi::start().await;
-    let url = model.url();
-    let app = FunctionsApp::start_with(|options| {
-        let settings = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "scripted")];
-        options.app_settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    })
-    .await;
-    app.upload("ferry.txt", "The ferry to Lindesvik leaves at nine.").await;
+    let (model, app) = with_a_scripted_model().await;
     model.push(Script::new(&["The ferry ", "leaves"]).gated());
-    let question = json!({"messages": [{"role": "user", "content": "When does the ferry to Lindesvik leave?"}]});
-    let asked = app.request(Method::POST, "/api/chat/stream").json(&question).send().await.unwrap();
+    let asked = ask_for_a_stream(&app).await;
     let mut body = asked.bytes_stream();
     body.next().await.unwrap().unwrap();
     model.arrival().await;
@@ -220,6 +204,24 @@ async fn a_blob_the_host_gives_up_on_is_in_the_ledger() {
     assert_eq!((&row["state"], &row["error"]["code"]), (&json!("quarantined"), &json!("index-damaged")), "{row}");
     storage.put_blob(&app.index, "manifest.json", "application/json", &[], manifest.to_vec()).await.unwrap();
     assert!(app.ask("When does the ferry leave?").await.contains("nine"), "what was indexed is still there");
+}
+
+/// An app whose model says what the test lets it say, with one document.
+async fn with_a_scripted_model() -> (FakeOpenAi, FunctionsApp) {
+    let model = FakeOpenAi::start().await;
+    let url = model.url();
+    let app = FunctionsApp::start_with(|options| {
+        let settings = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "scripted")];
+        options.app_settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    })
+    .await;
+    app.upload("ferry.txt", "The ferry to Lindesvik leaves at nine.").await;
+    (model, app)
+}
+
+async fn ask_for_a_stream(app: &FunctionsApp) -> reqwest::Response {
+    let question = json!({"messages": [{"role": "user", "content": "When does the ferry to Lindesvik leave?"}]});
+    app.request(Method::POST, "/api/chat/stream").json(&question).send().await.unwrap()
 }
 
 fn text(bytes: Bytes) -> String {
