@@ -3,6 +3,7 @@
 
 use std::io;
 
+use percent_encoding::percent_decode_str;
 use tracing::{Level, error};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -55,12 +56,17 @@ pub fn without_secrets(path_and_query: &str) -> String {
     let Some((path, query)) = path_and_query.split_once('?') else { return path_and_query.to_owned() };
     let shown = query.split('&').map(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
-        let is_secret = ["code", "key", "sig", "token", "secret", "password"]
-            .iter()
-            .any(|word| name.to_ascii_lowercase().contains(word));
+        // Whoever reads the query decodes its names, too.
+        let decoded = percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+        let is_secret = ["code", "key", "sig", "token", "secret", "password"].iter().any(|word| decoded.contains(word));
         if is_secret { format!("{name}=***") } else { pair.to_owned() }
     });
     format!("{path}?{}", shown.collect::<Vec<_>>().join("&"))
+}
+
+/// Where a JSON text is wrong, for the log. The parser's own words repeat what stands there, which may be a question.
+pub fn place_in_json(error: &serde_json::Error) -> String {
+    format!("line {}, column {}", error.line(), error.column())
 }
 
 /// Text from outside for the log: whatever could end a line, hide or reorder text is written as its code.
@@ -86,6 +92,7 @@ mod tests {
             without_secrets("/api/chat?code=abc&top=3&x-functions-key=k"),
             "/api/chat?code=***&top=3&x-functions-key=***"
         );
+        assert_eq!(without_secrets("/api/documents?c%6Fde=abc"), "/api/documents?c%6Fde=***");
         assert_eq!(without_secrets("/api/chat"), "/api/chat");
     }
 }

@@ -29,7 +29,7 @@ const EXIT_CONFIG: u8 = 78;
 
 /// Chat over an organisation's own documents.
 #[derive(Parser)]
-#[command(name = "handler", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "handler", version, about, after_help = AFTER_HELP, max_term_width = 120)]
 struct Cli {
     #[command(flatten)]
     shared: Shared,
@@ -44,8 +44,8 @@ Examples:
   handler ask \"When does the warranty end?\"    ask from the terminal
   handler settings                             every setting, its value and where that came from
 
-Settings are environment variables; `handler settings` lists them. Without a command, and started by the Functions host,
-the process serves the host.";
+Settings are environment variables; `handler settings` lists them. Started by the Functions host without a command, the
+process serves the host.";
 
 /// Options of every command.
 #[derive(Args, Clone)]

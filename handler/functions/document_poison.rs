@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::document::DocumentName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::envelope::{Envelope, Reply};
+use crate::telemetry::place_in_json;
 
 /// The part of the host's message that is needed.
 #[derive(Deserialize)]
@@ -25,7 +26,7 @@ struct PoisonMessage {
 pub async fn run(app: Arc<App>, envelope: Envelope) -> Result<Reply> {
     let text = envelope.text("message")?;
     let message: PoisonMessage = serde_json::from_str(&text)
-        .map_err(|e| Error::new(ErrorKind::InvalidRequest, "the message names no blob").caused_by(e))?;
+        .map_err(|e| Error::new(ErrorKind::InvalidRequest, "the message names no blob").caused_by(place_in_json(&e)))?;
     if message.container_name != app.config.documents_container {
         return Ok(Reply::logged("ignored a blob of another container"));
     }

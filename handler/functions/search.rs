@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::{RequestId, is_json, read_body};
 use crate::index::Query;
+use crate::telemetry::place_in_json;
 
 /// Bytes of a request.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -63,7 +64,7 @@ async fn find(app: &App, request: Request) -> Result<SearchAnswer> {
     let body = read_body(request.into_body(), MAX_BODY_BYTES).await?;
     let asked: SearchRequest = serde_json::from_slice(&body).map_err(|e| {
         let kind = if e.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::MalformedJson };
-        Error::new(kind, "send {\"query\": \"…\", \"top_results\": 5}").caused_by(e)
+        Error::new(kind, "send {\"query\": \"…\", \"top_results\": 5}").caused_by(place_in_json(&e))
     })?;
     if !(1..=MAX_RESULTS).contains(&asked.top_results) {
         return Err(Error::new(ErrorKind::InvalidRequest, format!("`top_results` must be from 1 to {MAX_RESULTS}")));

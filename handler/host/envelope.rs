@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::telemetry::place_in_json;
 
 /// One invocation of a trigger function, as the host sends it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -46,7 +47,7 @@ impl Envelope {
     pub fn parse(body: &[u8]) -> Result<Self> {
         serde_json::from_slice(body).map_err(|e| {
             let kind = if e.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::MalformedJson };
-            Error::new(kind, "the body is not an invocation of the Functions host").caused_by(e)
+            Error::new(kind, "the body is not an invocation of the Functions host").caused_by(place_in_json(&e))
         })
     }
 

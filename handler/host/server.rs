@@ -65,6 +65,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             }
         });
     }
+    // Whoever comes now is refused at once, instead of waiting for somebody who takes no more.
+    drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         info!("stopped while requests were still running");
     }

@@ -170,7 +170,10 @@ fn settings_say_where_they_come_from_and_keep_secrets() {
     let settings = [
         ("MAX_WORKERS", "3"),
         ("OPENAI_API_KEY", "canary-key"),
-        ("AZURE_STORAGE_CONNECTION_STRING", "AccountName=a;AccountKey=Y2FuYXJ5LWtleQ==;EndpointSuffix=core.windows.net"),
+        (
+            "AZURE_STORAGE_CONNECTION_STRING",
+            "AccountName=a;AccountKey=Y2FuYXJ5LWtleQ==;EndpointSuffix=core.windows.net",
+        ),
     ];
     let shown = place.run_with(&settings, &["settings", "--json"]).assert_status(0).json();
     let rows = shown["settings"].as_array().unwrap();
@@ -180,10 +183,15 @@ fn settings_say_where_they_come_from_and_keep_secrets() {
     assert_eq!(row("CHAT_PASSAGES")["origin"], "default");
     assert_eq!(row("KNOWLEDGE_WORKER_DATA")["origin"], "command_line");
     assert_eq!(row("OPENAI_MODEL")["origin"], "unset");
-    assert_eq!((&row("OPENAI_API_KEY")["value"], &row("OPENAI_API_KEY")["origin"]), (&"***".into(), &"environment".into()));
+    assert_eq!(
+        (&row("OPENAI_API_KEY")["value"], &row("OPENAI_API_KEY")["origin"]),
+        (&"***".into(), &"environment".into())
+    );
 
     let table = place.run_with(&settings, &["settings"]).assert_status(0);
-    for (name, origin) in [("MAX_WORKERS", "environment"), ("CHAT_PASSAGES", "default"), ("KNOWLEDGE_WORKER_DATA", "command line")] {
+    for (name, origin) in
+        [("MAX_WORKERS", "environment"), ("CHAT_PASSAGES", "default"), ("KNOWLEDGE_WORKER_DATA", "command line")]
+    {
         let line = table.stdout.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{table:?}"));
         assert!(line.contains(origin), "{line}");
     }
@@ -206,7 +214,13 @@ fn wrong_settings_are_all_named_and_nothing_starts() {
     ];
     let expected = wrong.iter().map(|(name, _)| if *name == "OPENAI_BASE_URL" { "OPENAI_MODEL" } else { name });
     let expected: Vec<&str> = expected.collect();
-    for arguments in [&["settings"][..], &["ask", "anything"], &["serve", "--listen", "127.0.0.1:0"], &["ingest", "."], &["documents"]] {
+    for arguments in [
+        &["settings"][..],
+        &["ask", "anything"],
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["ingest", "."],
+        &["documents"],
+    ] {
         let ran = place.run_with(&wrong, arguments).assert_status(78);
         for name in &expected {
             assert!(ran.stderr.lines().any(|line| line.starts_with(&format!("error: {name} "))), "{name} in {ran:?}");

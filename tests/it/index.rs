@@ -251,6 +251,20 @@ async fn damage_is_told_and_not_answered_from() {
     assert_eq!(error.kind(), ErrorKind::IndexDamaged);
 }
 
+#[tokio::test]
+async fn an_index_put_back_to_an_earlier_state_is_served_as_it_is() {
+    let home = Home::local();
+    let index = home.open();
+    index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
+    let earlier = home.store.get("manifest.json", None).await.unwrap().unwrap().bytes;
+    index.upsert(upsert("b.txt", version(1, "1"), &["harbour too"])).await.unwrap();
+    assert_eq!(find(&index, "harbour").await.len(), 2);
+    home.store.put("manifest.json", earlier, Condition::Always).await.unwrap();
+    assert_eq!(find(&index, "harbour").await, ["harbour"]);
+    home.store.delete("manifest.json").await.unwrap();
+    assert!(find(&index, "harbour").await.is_empty());
+}
+
 /// A step in the life of a manifest.
 #[derive(Clone, Debug)]
 enum Step {

@@ -13,6 +13,7 @@ mod support;
 
 mod blob_stores;
 mod chat;
+mod command_line;
 mod contract;
 mod functions_host;
 mod host_protocol;
@@ -24,3 +25,4 @@ mod models;
 mod package;
 mod record_stores;
 mod samples;
+mod serve;

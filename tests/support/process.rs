@@ -175,8 +175,10 @@ impl Server {
 
     /// Waits until it has ended and all it has written is here.
     pub async fn status(&mut self) -> ExitStatus {
-        let status = eventually("the process ends", async || self.child.try_wait().expect("a child can be asked")).await;
-        let collected = async || (Arc::strong_count(&self.stdout) == 1 && Arc::strong_count(&self.stderr) == 1).then_some(());
+        let status =
+            eventually("the process ends", async || self.child.try_wait().expect("a child can be asked")).await;
+        let collected =
+            async || (Arc::strong_count(&self.stdout) == 1 && Arc::strong_count(&self.stderr) == 1).then_some(());
         eventually("all it wrote is read", collected).await;
         status
     }

@@ -159,18 +159,10 @@ impl SegmentIndex {
         Ok(Stored { manifest, etag: Some(blob.meta.etag) })
     }
 
-    /// Makes a manifest the generation in use, unless a newer one already is. Segments that were open stay open.
+    /// Makes a manifest that was just read or written the generation in use. Segments that were open stay open. The caller
+    /// holds the lock of loading, so that what was read earlier never replaces what was written later.
     async fn install(&self, stored: Stored) -> Result<Arc<Snapshot>> {
-        let known = self.current();
-        if let Some(current) = &known
-            && current.snapshot.manifest.generation >= stored.manifest.generation
-            && current.etag.is_some() == stored.etag.is_some()
-            && current.etag == stored.etag
-        {
-            self.mark_checked();
-            return Ok(Arc::clone(&current.snapshot));
-        }
-        let open = known.map(|current| current.bundles).unwrap_or_default();
+        let open = self.current().map(|current| current.bundles).unwrap_or_default();
         let bundles = try_join_all(stored.manifest.segments.iter().map(|segment| {
             let already_open = open.get(&segment.id).cloned();
             async move {
@@ -188,19 +180,13 @@ impl SegmentIndex {
             Ok((Arc::new(snapshot), ids.zip(bundles).collect::<HashMap<_, _>>()))
         })
         .await?;
-        let mut current = self.shared.current.lock().expect("no holder of this lock panics");
-        let newer_in_use = current.as_ref().filter(|current| {
-            current.snapshot.manifest.generation > opened.manifest.generation && stored.etag.is_some()
-        });
-        if let Some(newer) = newer_in_use {
-            return Ok(Arc::clone(&newer.snapshot));
-        }
-        *current = Some(Current {
+        let current = Current {
             snapshot: Arc::clone(&opened),
             bundles: Arc::new(bundles),
             etag: stored.etag,
             checked: Instant::now(),
-        });
+        };
+        *self.shared.current.lock().expect("no holder of this lock panics") = Some(current);
         Ok(opened)
     }
 

@@ -144,6 +144,7 @@ impl SegmentIndex {
                 Some(etag) => Condition::IfMatch(etag),
                 None => Condition::IfAbsent,
             };
+            let loading = self.shared.loading.lock().await;
             match self.shared.store.put(MANIFEST_NAME, bytes.into(), condition).await {
                 Ok(meta) => {
                     crash::point("swapped");
@@ -151,6 +152,7 @@ impl SegmentIndex {
                     return Ok(result);
                 }
                 Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
+                    drop(loading);
                     tokio::time::sleep(backoff(attempt)).await;
                     stored = self.read_manifest().await?;
                 }
