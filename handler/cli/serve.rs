@@ -40,6 +40,7 @@ pub(super) async fn run(app: Arc<App>, args: ServeArgs) -> Result<ExitCode> {
     });
     let local_host = LocalHost {
         folder,
+        container: app.config.documents_container.clone(),
         definitions: functions::definitions(),
         invoke,
         sweep: app.config.sweep,

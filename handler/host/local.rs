@@ -38,6 +38,8 @@ pub type Invoke =
 pub struct LocalHost {
     /// The documents folder; none when documents are elsewhere.
     pub folder: Option<PathBuf>,
+    /// What events call it.
+    pub container: String,
     /// Every function with its definition.
     pub definitions: Vec<(&'static str, Definition)>,
     /// How functions are called.
@@ -127,7 +129,7 @@ impl LocalHost {
             "source": "/local",
             "id": Uuid::new_v4().to_string(),
             "time": self.clock.now().to_rfc3339(),
-            "subject": format!("/blobServices/default/containers/documents/blobs/{name}"),
+            "subject": format!("/blobServices/default/containers/{}/blobs/{name}", self.container),
             "data": {"api": "DeleteBlob"},
         });
         for (function, definition) in &self.definitions {

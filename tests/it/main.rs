@@ -15,6 +15,7 @@ mod blob_stores;
 mod chat;
 mod command_line;
 mod contract;
+mod convergence;
 mod functions_host;
 mod host_protocol;
 mod hostile;

@@ -2,5 +2,6 @@
 
 pub mod app;
 pub mod azurite;
+pub mod dying;
 pub mod functions_app;
 pub mod process;

@@ -96,6 +96,16 @@ async fn a_file_that_comes_changes_and_goes_is_followed() {
 }
 
 #[tokio::test]
+async fn a_file_that_goes_is_followed_whatever_the_container_is_called() {
+    let place = Place::new();
+    place.write("documents/rope.txt", "The spare rope hangs in shed four.");
+    let server = place.serve(&[("SWEEP_SECONDS", "86400"), ("DOCUMENTS_CONTAINER", "papers")]);
+    until_told(&server, "Where does the spare rope hang?", "shed four").await;
+    fs::remove_file(place.path("documents/rope.txt")).unwrap();
+    until_found(&server, "spare rope", &[]).await;
+}
+
+#[tokio::test]
 async fn a_folder_that_is_moved_in_and_out_takes_its_files_with_it() {
     let place = Place::new();
     for number in 1..=3 {

@@ -1,0 +1,183 @@
+//! Whatever happens to documents, in whatever order, however often the process dies: at rest the index holds exactly what
+//! storage holds, each document in one version.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use knowledge_worker::clock::Clock;
+use knowledge_worker::config::Config;
+use knowledge_worker::config::source::Source;
+use knowledge_worker::document::Principal;
+use knowledge_worker::index::segments::{SegmentIndex, SegmentSettings};
+use knowledge_worker::index::{Index, Query};
+use knowledge_worker::ingest::extract::Extractor;
+use knowledge_worker::ingest::ledger::Ledger;
+use knowledge_worker::ingest::locks::NameLocks;
+use knowledge_worker::ingest::pipeline::Ingest;
+use knowledge_worker::stores::blobs::BlobStore;
+use knowledge_worker::stores::blobs::local::LocalBlobs;
+use knowledge_worker::stores::records::RecordStore;
+use knowledge_worker::stores::records::sqlite::SqliteRecords;
+use proptest::prelude::*;
+
+use crate::support::app::{document_name, program};
+use crate::support::dying::{DyingBlobs, DyingRecords, Life};
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A document is put into storage, and nobody is told.
+    Put { document: u8, version: u8 },
+    /// A document is deleted from storage, and nobody is told.
+    Delete { document: u8 },
+    /// Somebody is told of a document, rightly or not, perhaps for the tenth time.
+    Event { document: u8 },
+    /// Two are told at once, each in a process of its own.
+    TwoEvents { document: u8 },
+    /// The timer runs.
+    Timer,
+    /// Somebody is told, and the process dies at one of its writes.
+    EventAndDeath { document: u8, writes: i64 },
+    /// The timer runs, and the process dies at one of its writes.
+    TimerAndDeath { writes: i64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let document = 0..3_u8;
+    prop_oneof![
+        4 => (document.clone(), 0..5_u8).prop_map(|(document, version)| Step::Put { document, version }),
+        2 => document.clone().prop_map(|document| Step::Delete { document }),
+        4 => document.clone().prop_map(|document| Step::Event { document }),
+        1 => document.clone().prop_map(|document| Step::TwoEvents { document }),
+        1 => Just(Step::Timer),
+        4 => (document, 0..6_i64).prop_map(|(document, writes)| Step::EventAndDeath { document, writes }),
+        1 => (0..12_i64).prop_map(|writes| Step::TimerAndDeath { writes }),
+    ]
+}
+
+/// What outlives every process.
+struct World {
+    folder: tempfile::TempDir,
+    clock: Clock,
+    config: Config,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::from_source(&Source::default(), program()).unwrap();
+        Self { folder, clock: Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()), config }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A process that will die after so many writes.
+    fn process(&self, life: &Life) -> (Ingest, Arc<dyn RecordStore>) {
+        let blobs = |path: &Path| -> Arc<dyn BlobStore> {
+            Arc::new(DyingBlobs(Arc::new(LocalBlobs::open(path).unwrap()), life.clone()))
+        };
+        let records = SqliteRecords::open(&self.path("records.db"), self.clock.clone()).unwrap();
+        let records: Arc<dyn RecordStore> = Arc::new(DyingRecords(Arc::new(records), life.clone()));
+        let settings =
+            SegmentSettings { cache: self.path("cache"), refresh: Duration::ZERO, language: self.config.language };
+        let segments = SegmentIndex::new(blobs(&self.path("index")), settings, self.clock.clone());
+        let ingest = Ingest {
+            documents: blobs(&self.path("documents")),
+            ledger: Ledger::new(Arc::clone(&records), self.clock.clone(), Duration::from_secs(240)),
+            index: Arc::new(Index::on_segments(segments)),
+            extractor: Arc::new(Extractor::new(self.config.extract.clone())),
+            settings: self.config.ingest.clone(),
+            clock: self.clock.clone(),
+            locks: NameLocks::default(),
+        };
+        (ingest, records)
+    }
+
+    async fn event(&self, document: u8, life: &Life) {
+        let (ingest, _) = self.process(life);
+        // A failure is the host's to repeat; here it simply comes again later, or the timer finds it.
+        let _failed = life.live(ingest.sync(&document_name(&name_of(document)))).await;
+    }
+
+    async fn timer(&self, life: &Life) {
+        let (ingest, records) = self.process(life);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let _failed = life.live(ingest.reconcile(deadline, &records)).await;
+    }
+
+    async fn happen(&self, step: &Step) {
+        let immortal = Life::of(i64::MAX);
+        match step {
+            Step::Put { document, version } => {
+                std::fs::create_dir_all(self.path("documents")).unwrap();
+                std::fs::write(self.path("documents").join(name_of(*document)), text_of(*document, *version)).unwrap();
+            }
+            Step::Delete { document } => {
+                let _absent = std::fs::remove_file(self.path("documents").join(name_of(*document)));
+            }
+            Step::Event { document } => self.event(*document, &immortal).await,
+            Step::TwoEvents { document } => {
+                tokio::join!(self.event(*document, &immortal), self.event(*document, &immortal));
+            }
+            Step::Timer => self.timer(&immortal).await,
+            Step::EventAndDeath { document, writes } => self.event(*document, &Life::of(*writes)).await,
+            Step::TimerAndDeath { writes } => self.timer(&Life::of(*writes)).await,
+        }
+    }
+
+    /// The texts that can be found, by document.
+    async fn findable(&self) -> BTreeMap<String, Vec<String>> {
+        let (ingest, _) = self.process(&Life::of(i64::MAX));
+        let query = Query { text: "harbour".to_owned(), limit: 100 };
+        let found = ingest.index.search(&Principal::anonymous(), &query).await.unwrap();
+        let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for hit in found.hits {
+            texts.entry(hit.passage.name.to_string()).or_default().push(hit.passage.text);
+        }
+        texts
+    }
+
+    /// The texts that are in storage.
+    fn stored(&self) -> BTreeMap<String, Vec<String>> {
+        let documents = (0..3).map(|document| name_of(document));
+        let read =
+            |name: String| Some((name.clone(), vec![std::fs::read_to_string(self.path("documents").join(name)).ok()?]));
+        documents.filter_map(read).collect()
+    }
+}
+
+fn name_of(document: u8) -> String {
+    format!("{document}.txt")
+}
+
+fn text_of(document: u8, version: u8) -> String {
+    format!("The harbour number {document} in its version {version}.")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn at_rest_the_index_holds_what_storage_holds(steps in prop::collection::vec(step(), 1..25)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (findable, stored) = runtime.block_on(async {
+            let world = World::new();
+            for step in &steps {
+                world.happen(step).await;
+                for (name, texts) in world.findable().await {
+                    assert_eq!(texts.len(), 1, "{name} is visible in more than one version: {texts:?}");
+                }
+            }
+            // Time passes until whoever died is known to be dead; then the timer runs as it always does.
+            world.clock.advance(Duration::from_secs(3_600));
+            world.timer(&Life::of(i64::MAX)).await;
+            (world.findable().await, world.stored())
+        });
+        prop_assert_eq!(findable, stored);
+        runtime.shutdown_background();
+    }
+}
