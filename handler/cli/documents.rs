@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::Result;
 use crate::ingest::ledger::{LedgerRow, State};
+use crate::telemetry::one_line;
 
 #[derive(Args)]
 pub(super) struct DocumentsArgs {
@@ -39,7 +40,14 @@ pub(super) fn table(rows: &[LedgerRow]) -> Table {
         let trouble = row.error.as_ref().map(|error| format!("{}: {}", error.code, error.message)).unwrap_or_default();
         let pages = row.pages.map(|pages| pages.to_string()).unwrap_or_default();
         let state = state_name(row.state);
-        table.add_row([&row.name, &state, &pages, &row.passages.to_string(), &row.size_bytes.to_string(), &trouble]);
+        table.add_row([
+            &one_line(&row.name),
+            &state,
+            &pages,
+            &row.passages.to_string(),
+            &row.size_bytes.to_string(),
+            &trouble,
+        ]);
     }
     for column in 2..=4 {
         table.column_mut(column).into_iter().for_each(|column| {

@@ -16,7 +16,7 @@ use crate::ingest::reconcile::is_hidden;
 
 /// Runs the function.
 pub async fn run(app: Arc<App>, envelope: Envelope) -> Result<Reply> {
-    let raw = blob_name(&envelope)?;
+    let raw = blob_name(&envelope, &app.config.documents_container)?;
     if is_hidden(&raw) {
         return Ok(Reply::logged("ignored a hidden file"));
     }
@@ -38,12 +38,12 @@ pub fn summary(synced: &Synced) -> String {
 }
 
 /// The `{name}` of the trigger's path, else the last part of the blob's address.
-fn blob_name(envelope: &Envelope) -> Result<String> {
+fn blob_name(envelope: &Envelope, container: &str) -> Result<String> {
     if let Some(name) = envelope.metadata_text("name") {
         return Ok(name.into_owned());
     }
     let missing = || Error::new(ErrorKind::InvalidRequest, "the invocation does not name a blob");
     let uri = envelope.metadata_text("Uri").ok_or_else(missing)?;
-    let (_, name) = uri.split_once("/documents/").ok_or_else(missing)?;
+    let (_, name) = uri.split_once(&format!("/{container}/")).ok_or_else(missing)?;
     Ok(percent_decode_str(name).decode_utf8_lossy().into_owned())
 }

@@ -99,8 +99,10 @@ impl Ingest {
         let id = DocumentId::of(name);
         let _alone = self.locks.lock(&id).await;
         for _ in 0..MAX_ROUNDS {
-            let Some(found) = self.documents.head(name.as_str()).await? else {
-                return self.remove(&id, name).await;
+            let found = match self.documents.head(name.as_str()).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return self.remove(&id, name).await,
+                Err(e) => return self.failed(&id, name, e, 0).await,
             };
             let version = version_of(&found);
             if let Some(settled) = self.settled(&id, name, &found).await? {

@@ -201,7 +201,13 @@ impl Ingest {
 
     async fn repair(&self, task: Task) -> Result<Synced> {
         let repaired = match DocumentName::parse(&task.name) {
-            Ok(name) if DocumentId::of(&name) == task.id => self.sync(&name).await,
+            Ok(name) if DocumentId::of(&name) == task.id => match self.sync(&name).await {
+                // A name that the store cannot even keep is not in it.
+                Ok(Synced::Quarantined { code: "invalid-name" }) if task.drift == Drift::Gone => {
+                    self.ledger.delete(&task.id, &task.name).await.map(|()| Synced::Removed)
+                }
+                synced => synced,
+            },
             _ if task.drift == Drift::Gone => self.ledger.delete(&task.id, &task.name).await.map(|()| Synced::Removed),
             Ok(_) => Ok(Synced::Unchanged),
             Err(e) => self.refuse_name(&task.name, &e).await,

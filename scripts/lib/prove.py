@@ -5,7 +5,7 @@
   P4  One bad document hurts only itself: damaged PDFs among good documents, while people chat.
       n counts damaged documents, with as many good ones among them.
   P5  No input can crash, hang or fill the process: damaged PDFs alone. n counts them. Memory may grow by 50 MB beyond
-      what honest documents take.
+      what as many honest documents take.
 """
 
 import argparse
@@ -25,7 +25,6 @@ import handler
 from handler import GONE, Handler, say
 
 KILLS_A_ROUND = 10
-HONEST = 40
 MOST_GROWTH_MB = 50
 GIVEN_UP = {"indexed", "quarantined"}
 
@@ -113,8 +112,6 @@ def prove_p1(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random
         say(f"P1: {kills} of {n} kills, {failures} failures")
         if not sentences:
             shutil.rmtree(round_folder)
-        else:
-            say(f"P1: what was left is in {round_folder}, with the log")
     return failures
 
 
@@ -228,10 +225,11 @@ def survive(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random.
     author, notebook, sentences = Author(chance), Notebook(), []
     running = Handler(program, folder / "data", as_server=True, MAX_DOCUMENTS_PER_USER="1000000", LOG_LEVEL="info")
     running.wait_until_healthy()
-    # Honest work first: what reading many documents at once takes is not the damage's doing.
-    for number in range(HONEST):
-        running.upload(f"whole-{number}.pdf", originals[number % len(originals)])
-    await_rows(running, {f"whole-{number}.pdf" for number in range(HONEST)}, 120)
+    # As much honest work first: what reading many documents at once takes is not the damage's doing.
+    whole = {f"whole-{number}.pdf": originals[number % len(originals)] for number in range(n + good)}
+    for name, content in whole.items():
+        running.upload(name, content)
+    await_rows(running, set(whole), 60 + 2 * len(whole))
     before = running.memory_mb("VmHWM")
     with chatting(running) as chats:
         kinds = ["damaged"] * n + ["good"] * good
@@ -337,6 +335,8 @@ def main() -> None:
         failures = prove(program, folder, n, random.Random(f"{name} {arguments.seed}"))
         if failures == 0:
             shutil.rmtree(folder)
+        else:
+            say(f"{name}: what was left is in {folder}, with the log")
         line = {"id": name, "n": n, "failures": failures, "seed": arguments.seed}
         line |= {"seconds": round(time.monotonic() - started, 1), "ok": failures == 0}
         print(json.dumps(line), flush=True)

@@ -143,7 +143,7 @@ impl World {
 
     /// The texts that are in storage.
     fn stored(&self) -> BTreeMap<String, Vec<String>> {
-        let documents = (0..3).map(|document| name_of(document));
+        let documents = (0..3).map(name_of);
         let read =
             |name: String| Some((name.clone(), vec![std::fs::read_to_string(self.path("documents").join(name)).ok()?]));
         documents.filter_map(read).collect()

@@ -176,3 +176,15 @@ async fn the_same_name_at_once_is_worked_on_once() {
 fn in_a_minute() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
+
+#[tokio::test]
+async fn a_name_that_the_store_cannot_keep_is_in_the_ledger_too() {
+    let test = TestApp::new();
+    // Azure would take it; a file system takes no part of a name that is longer than 255 bytes.
+    let name = format!("{}.txt", "x".repeat(300));
+    assert_eq!(test.sync(&name).await, Synced::Quarantined { code: "invalid-name" });
+    assert_eq!(test.row(&name).await.unwrap().state, State::Quarantined);
+    test.app.ingest.reconcile(in_a_minute(), &test.app.records).await.unwrap();
+    let again = test.app.ingest.reconcile(in_a_minute(), &test.app.records).await.unwrap();
+    assert!(again.drift.is_empty(), "{again:?}");
+}
