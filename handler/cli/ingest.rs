@@ -116,7 +116,7 @@ fn walk(path: &Path, base: &Path, files: &mut Vec<Found>) -> std::io::Result<()>
 }
 
 /// A bar on standard error; nothing where that is no terminal.
-fn progress(length: u64) -> ProgressBar {
+pub(super) fn progress(length: u64) -> ProgressBar {
     let bar = ProgressBar::new(length);
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len}  {elapsed}  {wide_msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod documents;
+pub mod evaluate;
 pub mod host;
 pub mod ingest;
 pub mod maintain;
@@ -73,6 +74,8 @@ enum Command {
     Search(search::SearchArgs),
     /// List the documents and what became of each
     Documents(documents::DocumentsArgs),
+    /// Measure how well questions with known answers are answered
+    Evaluate(evaluate::EvaluateArgs),
     /// Compare storage with the index now, and repair what differs
     Maintain(maintain::MaintainArgs),
     /// Show every setting, its value and where it came from
@@ -104,6 +107,10 @@ pub fn run(program: PathBuf) -> ExitCode {
     let log_level = if is_server { config.log_level } else { config.log_level.min(tracing::Level::WARN) };
     telemetry::start(log_level, if is_server { LogReader::Machine } else { LogReader::Person });
     let json = cli.shared.json;
+    if let Command::Evaluate(args) = command {
+        // It opens what it needs itself: a set may come with an index of its own.
+        return block_on(evaluate::run(config, args, cli.shared.documents, json));
+    }
     block_on(async move {
         let app = open(config)?;
         match command {
@@ -113,7 +120,7 @@ pub fn run(program: PathBuf) -> ExitCode {
             Command::Search(args) => search::run(&app, args, json).await,
             Command::Documents(args) => documents::run(&app, args, json).await,
             Command::Maintain(args) => maintain::run(&app, args, json).await,
-            Command::Settings(_) => unreachable!("handled before the settings were read"),
+            Command::Settings(_) | Command::Evaluate(_) => unreachable!("handled before the parts were opened"),
         }
     })
 }

@@ -1,6 +1,7 @@
 //! How passages are kept and found. Enters: passages with their version and readers, questions with a principal. Leaves:
 //! ranked passages, and what became of a change. Knows nothing of formats, of models or of chat.
 
+pub mod evaluate;
 pub mod segments;
 
 use serde::Serialize;

@@ -16,6 +16,7 @@ mod chat;
 mod command_line;
 mod contract;
 mod convergence;
+mod evaluate;
 mod functions_host;
 mod host_protocol;
 mod hostile;

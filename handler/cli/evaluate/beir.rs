@@ -1,0 +1,203 @@
+//! Sets in the layout of BEIR: a corpus, queries, and judgements of which entry answers which query. What enters is such a
+//! folder and an empty index, what leaves is a report. The corpus goes through the product's own chunking and index.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt};
+use indicatif::ProgressBar;
+use serde::Deserialize;
+
+use super::report::{Report, Row};
+use super::{IN_FLIGHT, elapsed_ms};
+use crate::document::{DocumentId, DocumentName, DocumentVersion, Principal, content_hash};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::evaluate::{Ranking, Relevance};
+use crate::index::segments::segment::Row as IndexRow;
+use crate::index::segments::writer::Upsert;
+use crate::index::{Index, Query};
+use crate::ingest::chunk::{ChunkSettings, chunk};
+use crate::ingest::formats::{Block, BlockKind, Extracted};
+
+/// Entries that are read, cut and committed together: few enough for memory, enough that commits hardly count.
+const BATCH: usize = 10_000;
+
+/// A set that was read, but for its corpus, which is read while it is indexed.
+pub struct Set {
+    corpus: PathBuf,
+    /// The judged queries: id, words, and what each should find.
+    queries: Vec<(String, String, Relevance)>,
+}
+
+/// A line of `corpus.jsonl` or `queries.jsonl`.
+#[derive(Deserialize)]
+struct Entry {
+    _id: String,
+    #[serde(default)]
+    title: String,
+    text: String,
+}
+
+impl Set {
+    /// Reads the queries and the judgements `qrels/<split>.tsv`. Queries without a positive judgement are left out: nothing
+    /// could be found for them.
+    pub fn read(folder: &Path, split: &str) -> Result<Self> {
+        let judged = judgements(&folder.join("qrels").join(format!("{split}.tsv")))?;
+        let mut words: HashMap<String, String> = HashMap::new();
+        let path = folder.join("queries.jsonl");
+        for (line, number) in lines(&path)?.zip(1..) {
+            let entry = entry(&path, number, line)?;
+            words.insert(entry._id, entry.text);
+        }
+        let mut queries = Vec::new();
+        for (id, relevance) in judged {
+            let text = words.remove(&id).ok_or_else(|| refused(&path, &format!("the judged query {id} is missing")))?;
+            if relevance.values().any(|gain| *gain > 0) {
+                queries.push((id, text, relevance));
+            }
+        }
+        Ok(Self { corpus: folder.join("corpus.jsonl"), queries })
+    }
+}
+
+/// Fills the index with the corpus and looks for every query.
+pub async fn evaluate(
+    index: &Index,
+    chunking: &ChunkSettings,
+    set: &Set,
+    top: usize,
+    bar: &ProgressBar,
+) -> Result<Report> {
+    let began = Instant::now();
+    let ids = fill(index, chunking, set, bar).await?;
+    let index_ms = elapsed_ms(began);
+    bar.reset();
+    bar.set_length(set.queries.len() as u64);
+    bar.set_message("asking");
+    let began = Instant::now();
+    let rows = futures_util::stream::iter(&set.queries).map(async |(id, text, relevance)| {
+        let ranking = rank(index, &ids, id, text, top).await?;
+        bar.inc(1);
+        Ok::<_, Error>(Row { query: id.clone(), ..Row::default() }.ranked(&ranking, relevance))
+    });
+    let rows = rows.buffered(IN_FLIGHT).try_collect().await?;
+    let status = index.status().await?;
+    let (documents, passages) = (status.documents, status.passages);
+    Ok(Report { documents, passages, top, model: None, index_ms, ask_ms: elapsed_ms(began), rows })
+}
+
+/// Indexes the corpus and says which entry is behind which document.
+async fn fill(
+    index: &Index,
+    chunking: &ChunkSettings,
+    set: &Set,
+    bar: &ProgressBar,
+) -> Result<HashMap<DocumentId, String>> {
+    let path = &set.corpus;
+    bar.set_length(lines(path)?.count() as u64);
+    bar.set_message("indexing");
+    let (mut corpus, mut ids, mut number) = (lines(path)?, HashMap::new(), 0);
+    loop {
+        let batch: Vec<_> = corpus.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            return Ok(ids);
+        }
+        let mut entries = Vec::with_capacity(batch.len());
+        for line in batch {
+            number += 1;
+            entries.push(entry(path, number, line)?);
+        }
+        let chunking = chunking.clone();
+        let cut = tokio::task::spawn_blocking(move || {
+            entries.into_iter().map(|entry| upsert(entry, &chunking)).collect::<Result<Vec<_>>>()
+        });
+        let cut = cut.await.map_err(|e| Error::new(ErrorKind::Internal, "cutting was interrupted").caused_by(e))??;
+        // All at once, so that the index commits them together.
+        let with_text = cut.into_iter().filter(|(_, upsert)| !upsert.rows.is_empty());
+        try_join_all(with_text.map(|(id, upsert)| {
+            ids.insert(DocumentId::of(&upsert.name), id);
+            index.upsert(upsert)
+        }))
+        .await?;
+        bar.set_position(number);
+    }
+}
+
+/// An entry as the document it would be: its title as the heading of its text. An entry without any text has no rows.
+fn upsert(entry: Entry, chunking: &ChunkSettings) -> Result<(String, Upsert)> {
+    // Not the id itself: the words of a name are searched too, and a query must not find an entry by its number.
+    let name = DocumentName::parse(DocumentId::of_raw(&entry._id).as_str())?;
+    let block = |kind, text: &str| Block { kind, text: text.to_owned(), page: None };
+    let blocks = [block(BlockKind::Heading(1), entry.title.trim()), block(BlockKind::Paragraph, entry.text.trim())];
+    let extracted = Extracted {
+        title: Some(entry.title.trim().to_owned()),
+        pages: None,
+        blocks: blocks.into_iter().filter(|block| !block.text.is_empty()).collect(),
+    };
+    let readers = vec![Principal::EVERYONE.to_owned()];
+    let passages = chunk(&name, &extracted, chunking);
+    let rows = passages.into_iter().map(|passage| IndexRow { passage, readers: readers.clone() }).collect();
+    let etag = content_hash(format!("{}\n{}", entry.title, entry.text).as_bytes());
+    let version = DocumentVersion { modified: chrono::DateTime::UNIX_EPOCH, etag };
+    Ok((entry._id, Upsert { name, version, recipe: "evaluation".to_owned(), rows }))
+}
+
+/// Entries, best first. As BEIR does, an entry that is the query itself is left out.
+async fn rank(
+    index: &Index,
+    ids: &HashMap<DocumentId, String>,
+    query: &str,
+    text: &str,
+    top: usize,
+) -> Result<Ranking> {
+    // Several passages of one entry take several places, so that it takes more of them to fill the ranking.
+    let mut limit = top + 1;
+    loop {
+        let wanted = Query { text: text.to_owned(), limit };
+        let hits = index.search(&Principal::anonymous(), &wanted).await?.hits;
+        let found = hits.iter().filter_map(|hit| ids.get(&hit.passage.document_id)).filter(|id| *id != query);
+        let ranking = Ranking::best_first(found.cloned()).cut(top);
+        if ranking.len() == top || hits.len() < limit {
+            return Ok(ranking);
+        }
+        limit *= 2;
+    }
+}
+
+/// Judgements by query: `query-id`, `corpus-id`, `score`, parted by tabs, under a line of names. Less than 0 is 0.
+fn judgements(path: &Path) -> Result<BTreeMap<String, Relevance>> {
+    let mut judged: BTreeMap<String, Relevance> = BTreeMap::new();
+    for (line, number) in lines(path)?.zip(1..).skip(1) {
+        let line = line.map_err(|e| refused(path, "it cannot be read").caused_by(e))?;
+        let columns: Vec<&str> = line.split('\t').map(str::trim).collect();
+        let score = columns.get(2).and_then(|score| score.parse::<i64>().ok());
+        match (columns.as_slice(), score) {
+            ([query, entry, _], Some(score)) => {
+                let gain = u32::try_from(score.max(0)).unwrap_or(u32::MAX);
+                judged.entry((*query).to_owned()).or_default().insert((*entry).to_owned(), gain);
+            }
+            ([""], _) => {}
+            _ => return Err(refused(path, &format!("line {number} is not query, entry and score"))),
+        }
+    }
+    if judged.is_empty() { Err(refused(path, "there is no judgement in it")) } else { Ok(judged) }
+}
+
+fn lines(path: &Path) -> Result<Lines<BufReader<File>>> {
+    let file = File::open(path).map_err(|e| refused(path, "it cannot be read").caused_by(e))?;
+    Ok(BufReader::new(file).lines())
+}
+
+fn entry(path: &Path, number: u64, line: std::io::Result<String>) -> Result<Entry> {
+    let line = line.map_err(|e| refused(path, "it cannot be read").caused_by(e))?;
+    serde_json::from_str(&line)
+        .map_err(|e| refused(path, &format!("line {number} has no `_id` and `text`")).caused_by(e))
+}
+
+fn refused(path: &Path, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, format!("cannot use {}: {why}", path.display()))
+}
