@@ -22,7 +22,7 @@ use crate::index::Query;
 use crate::index::evaluate::{Ranking, Relevance};
 
 /// A question and where its answer stands.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Labelled {
     /// The question.
     pub question: String,

@@ -12,7 +12,7 @@ use crate::index::evaluate::{MEASURES, Ranking, Relevance, mean};
 const MISSES_SHOWN: usize = 30;
 
 /// What became of one query.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub struct Row {
     /// The query's id in its set, or the question itself.
     pub query: String,
@@ -78,7 +78,7 @@ pub struct Figure {
 }
 
 /// The whole evaluation.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Report {
     /// Documents in the index.
     pub documents: u64,
