@@ -12,7 +12,7 @@ use tantivy::tokenizer::{
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Raised whenever the steps change, so that passages made by earlier steps are made anew.
-const ANALYZER_VERSION: u32 = 1;
+const ANALYZER_VERSION: u32 = 2;
 /// A longer word is no word; it would only fill the dictionary.
 const MAX_TERM_BYTES: usize = 120;
 
@@ -184,11 +184,33 @@ fn words(text: &str) -> Vec<(usize, &str)> {
             }
         };
         if !spaceless {
-            found.push((start, word));
+            push_parts(start, word, &mut found);
         }
     }
     push_pairs(text, run, &mut found);
     found
+}
+
+/// Pushes a word, or the words it is joined of: UAX 29 sees one word in `list_price`, `contract.name` and `www.example.com`,
+/// and somebody who asks for one part of it would find none of them. Figures stay whole, and so do initials, as in `U.S.`.
+fn push_parts<'a>(start: usize, word: &'a str, found: &mut Vec<(usize, &'a str)>) {
+    let are_initials = word.split('.').all(|part| part.chars().count() == 1);
+    let mut from = 0;
+    for (at, mark) in word.match_indices(['_', '.']) {
+        let is_between_figures =
+            mark == "." && word[..at].ends_with(char::is_numeric) && word[at + 1..].starts_with(char::is_numeric);
+        if !is_between_figures && !are_initials {
+            push_part(start, from, at, word, found);
+            from = at + 1;
+        }
+    }
+    push_part(start, from, word.len(), word, found);
+}
+
+fn push_part<'a>(start: usize, from: usize, to: usize, word: &'a str, found: &mut Vec<(usize, &'a str)>) {
+    if from < to {
+        found.push((start + from, &word[from..to]));
+    }
 }
 
 fn push_pairs<'a>(text: &'a str, run: Option<(usize, usize)>, found: &mut Vec<(usize, &'a str)>) {
@@ -237,6 +259,13 @@ mod tests {
     fn scripts_without_spaces_become_pairs() {
         check("english", "有給休暇は20日", &["有給", "給休", "休暇", "暇は", "20", "日"]);
         check("english", "서울 buoy", &["서울", "buoy"]);
+    }
+
+    #[test]
+    fn joined_words_are_found_by_their_parts() {
+        check("none", "contract.list_price_eur: 3.50", &["contract", "list", "price", "eur", "3.50"]);
+        check("none", "www.example.com _private_ __", &["www", "example", "com", "private"]);
+        check("none", "the U.S. and e.g. v2_1.5", &["the", "u.s", "and", "e.g", "v2", "1.5"]);
     }
 
     #[test]

@@ -88,7 +88,13 @@ fn is_key_and_value(line: &str) -> bool {
     let Some((key, value)) = line.split_once(": ").or_else(|| line.split_once('：')) else {
         return false;
     };
-    key.chars().count() <= 40 && key.split_whitespace().count() <= 5 && !value.trim().is_empty()
+    let is_short = key.chars().count() <= 40 && key.split_whitespace().count() <= 5;
+    (is_short || is_path(key)) && !value.trim().is_empty()
+}
+
+/// Whether a key says where in a tree of data its value is: `contracts[2].response.reply_within_hours`.
+pub(super) fn is_path(key: &str) -> bool {
+    key.contains(['.', '[']) && !key.contains(char::is_whitespace) && key.starts_with(char::is_alphanumeric)
 }
 
 fn is_heading(line: &str, next: &str) -> bool {
