@@ -13,7 +13,7 @@ use crate::support::app::TestApp;
 /// The worst that may come out, each a little under what does.
 const FLOORS: &[Floor] = &[
     // How high the right page stands.
-    Floor { figure: "ndcg@10", value: 0.975 },
+    Floor { figure: "ndcg@10", value: 0.98 },
     // Of the questions that have an answer, the share whose cited sources include the right page.
     Floor { figure: "citation", value: 0.95 },
     // Of these, the share whose answer holds the expected words.

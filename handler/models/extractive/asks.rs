@@ -9,7 +9,9 @@ use crate::models::numbers::{NumberSet, numbers};
 /// The kind of answer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asks {
-    /// A figure: how many, how long, what does it cost.
+    /// A price.
+    Money,
+    /// A figure: how many, how long.
     Number,
     /// A date or time.
     Time,
@@ -31,6 +33,7 @@ pub enum Asks {
 
 /// The kinds that are told by an opening, in the order in which they are tried.
 const TOLD_BY_OPENING: &[(Asks, &str)] = &[
+    (Asks::Money, "money"),
     (Asks::Number, "number"),
     (Asks::Time, "time"),
     (Asks::Person, "person"),
@@ -49,12 +52,12 @@ static WORDS: LazyLock<HashMap<&str, Vec<&str>>> = LazyLock::new(|| {
 /// What a question asks for.
 pub fn asks(question: &str) -> Asks {
     let lower = question.trim().to_lowercase();
-    let opens = |kind: &str| list("opening", kind).iter().any(|opening| holds_phrase(&lower, opening));
+    let opens = |kind: &str| list("opening", kind).iter().any(|opening| holds_in_order(&lower, opening));
     let told = TOLD_BY_OPENING.iter().find(|(_, name)| opens(name)).map(|(kind, _)| *kind);
     let first = lower.split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or("");
     match told {
         // "Can I see who …" wants a yes before it wants a name, but "Do you know how many …" wants the number.
-        Some(Asks::Number) => Asks::Number,
+        Some(figure @ (Asks::Money | Asks::Number)) => figure,
         _ if list("first", "yesno").contains(&first) => Asks::YesNo,
         Some(kind) => kind,
         None => Asks::Open,
@@ -65,14 +68,27 @@ fn list(role: &str, kind: &str) -> &'static [&'static str] {
     WORDS.get(format!("{role} {kind}").as_str()).map_or(&[], Vec::as_slice)
 }
 
-/// Whether a phrase stands in a text as whole words. Scripts without spaces have no word ends to look for.
-fn holds_phrase(text: &str, phrase: &str) -> bool {
+/// Whether the parts of a phrase, between its `…`, stand in a text one after the other.
+fn holds_in_order(text: &str, phrase: &str) -> bool {
+    let mut rest = text;
+    phrase.split('…').map(str::trim).all(|part| match end_of(rest, part) {
+        Some(end) => {
+            rest = &rest[end..];
+            true
+        }
+        None => false,
+    })
+}
+
+/// Where a phrase that stands in a text as whole words ends. Scripts without spaces have no word ends to look for.
+fn end_of(text: &str, phrase: &str) -> Option<usize> {
     let is_letter = |c: char| c.is_alphanumeric() && u32::from(c) < 0x1100;
-    text.match_indices(phrase).any(|(at, found)| {
-        let joined_before = text[..at].ends_with(is_letter) && found.starts_with(is_letter);
+    let found = text.match_indices(phrase).find(|(at, found)| {
+        let joined_before = text[..*at].ends_with(is_letter) && found.starts_with(is_letter);
         let joined_after = text[at + found.len()..].starts_with(is_letter) && found.ends_with(is_letter);
         !joined_before && !joined_after
-    })
+    });
+    found.map(|(at, found)| at + found.len())
 }
 
 /// How much a text gains or loses for having what the question asks for, and the figures it gives: 1 is neither.
@@ -86,6 +102,7 @@ pub fn fit(asks: Asks, question: &str, text: &str) -> f32 {
 fn kind_fit(asks: Asks, question: &str, text: &str) -> f32 {
     let holds = match asks {
         Asks::Open => return 1.0,
+        Asks::Money => return money_fit(question, text),
         Asks::Number => return if has_new_number(question, text) { 1.3 } else { 0.7 },
         Asks::Time => return if has_time(question, text) { 1.3 } else { 0.75 },
         Asks::Person => has_name(text) || has_any(text, "person"),
@@ -96,6 +113,16 @@ fn kind_fit(asks: Asks, question: &str, text: &str) -> f32 {
         Asks::YesNo => has_any(text, "yesno"),
     };
     if holds { 1.15 } else { 0.92 }
+}
+
+/// A figure alone may be a price in a table that says so elsewhere.
+fn money_fit(question: &str, text: &str) -> f32 {
+    match (has_new_number(question, text), has_any(text, "money") || text.contains(['€', '$', '£', '¥', '円', '元']))
+    {
+        (true, true) => 1.3,
+        (true, false) => 1.0,
+        (false, _) => 0.7,
+    }
 }
 
 /// Whether a text has a figure that the question has not given itself.
@@ -136,7 +163,9 @@ mod tests {
     #[test]
     fn tells_what_a_question_wants() {
         check("How many days of annual leave do I get?", Asks::Number);
-        check("Do you know how much a taxi may cost?", Asks::Number);
+        check("Do you know how much a taxi may cost?", Asks::Money);
+        check("What does the ferry to the island cost?", Asks::Money);
+        check("How much water is left?", Asks::Number);
         check("When is the deadline for claims?", Asks::Time);
         check("Who approves travel?", Asks::Person);
         check("Where do I park?", Asks::Place);
@@ -154,11 +183,18 @@ mod tests {
 
     #[test]
     fn every_list_is_there() {
-        for name in ["number", "time", "person", "place", "reason", "procedure", "definition"] {
+        for name in ["money", "number", "time", "person", "place", "reason", "procedure", "definition"] {
             assert!(list("opening", name).len() > 3 && list("has", name).len() > 3, "{name}");
         }
         assert!(list("first", "yesno").len() > 3 && list("has", "yesno").len() > 3);
-        assert_eq!(WORDS.len(), 16);
+        assert_eq!(WORDS.len(), 18);
+    }
+
+    #[test]
+    fn a_price_has_a_currency() {
+        let question = "What did the tug cost?";
+        let fit = |text: &str| fit(Asks::Money, question, text);
+        assert!(fit("It came to EUR 300.") > fit("It came at 11:00.") && fit("It came at 11:00.") > fit("It came."));
     }
 
     #[test]

@@ -9,7 +9,8 @@ pub mod units;
 use std::collections::{HashMap, HashSet};
 
 use self::asks::{Asks, asks, fit};
-use self::units::{Unit, UnitKind, units};
+use self::line::is_path;
+use self::units::{Unit, UnitKind, has_twin, units};
 use crate::document::Passage;
 
 /// The most extracts of one answer.
@@ -26,6 +27,17 @@ const MIN_SCORE: f32 = 0.25;
 const LONG_UNIT_TERMS: usize = 45;
 /// Lists that follow a chosen lead-in are quoted with it up to this length.
 const MAX_LIST_BYTES: usize = 600;
+
+/// Words that stand for something named before.
+const PRONOUNS: &[&str] = &[
+    "it", "they", "this", "these", "those", "he", "she", "such", "both", "es", "sie", "er", "dies", "diese", "il",
+    "elle", "ils",
+];
+/// Words that may stand before a pronoun at the start of a sentence.
+const CONJUNCTIONS: &[&str] = &[
+    "after", "as", "because", "before", "if", "once", "since", "then", "though", "unless", "until", "when", "while",
+    "bis", "da", "falls", "nachdem", "sobald", "solange", "wenn",
+];
 
 /// A term of the question and how much it matters.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +83,17 @@ pub fn extract(material: &Material<'_>) -> Vec<Extract> {
     in_order.into_iter().map(|candidate| Extract { passage: candidate.passage, text: plain(&candidate.text) }).collect()
 }
 
+/// What a unit says, without the path that a line of data begins with: the position in a list is no figure of it.
+fn told(unit: &Unit) -> &str {
+    match unit.text.split_once(": ") {
+        Some((key, _)) if unit.kind == UnitKind::Data && is_path(key) => {
+            let last = key.rfind(['.', ']']).map_or(0, |end| end + 1);
+            &unit.text[last..]
+        }
+        _ => &unit.text,
+    }
+}
+
 /// Whether two terms are forms of one word that a stemmer leaves apart: a long common beginning, little else.
 pub fn resembles(a: &str, b: &str) -> bool {
     let common = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
@@ -105,7 +128,8 @@ impl<'a> Scorer<'a> {
         let mut found = Vec::new();
         for (rank, passage) in self.material.passages.iter().enumerate() {
             let units = units(&passage.text);
-            let headings = self.terms_of(&format!("{} {}", passage.title, passage.heading_path.join(" ")));
+            let name = passage.name.as_str().replace(|c: char| !c.is_alphanumeric(), " ");
+            let headings = self.terms_of(&format!("{} {} {name}", passage.title, passage.heading_path.join(" ")));
             let mut before: (usize, HashSet<String>) = (usize::MAX, HashSet::new());
             for (position, unit) in units.iter().enumerate() {
                 let terms = (self.material.analyze)(&unit.text);
@@ -120,7 +144,7 @@ impl<'a> Scorer<'a> {
                     found.push(Candidate {
                         passage: rank,
                         position,
-                        text: with_company(&units, position),
+                        text: self.with_name(&units, position, &terms),
                         terms,
                         score,
                     });
@@ -143,7 +167,7 @@ impl<'a> Scorer<'a> {
         let coverage = self.material.terms.iter().map(|t| t.weight * share(&t.term)).sum::<f32>() / self.total;
         let kind = match unit.kind {
             UnitKind::Sentence => 1.0,
-            UnitKind::Line => 0.97,
+            UnitKind::Line | UnitKind::Data => 0.97,
             UnitKind::Heading => 0.5,
             UnitKind::Question => 0.0,
         };
@@ -153,7 +177,7 @@ impl<'a> Scorer<'a> {
             long if long > LONG_UNIT_TERMS => (LONG_UNIT_TERMS as f32 / long as f32).powf(0.3),
             _ => 1.0,
         };
-        (coverage + 0.1 * self.adjacency(terms)) * kind * length * fit(self.asks, self.material.question, &unit.text)
+        (coverage + 0.1 * self.adjacency(terms)) * kind * length * fit(self.asks, self.material.question, told(unit))
     }
 
     /// The share of neighbouring question terms that are neighbours in the unit too: `annual leave` is not `leave annually`.
@@ -162,6 +186,17 @@ impl<'a> Scorer<'a> {
         let pairs = asked.windows(2).count().max(1);
         let is_in_unit = |pair: &&[&str]| terms.windows(2).any(|w| w[0] == pair[0] && w[1] == pair[1]);
         asked.windows(2).filter(is_in_unit).count() as f32 / pairs as f32
+    }
+
+    /// A unit as quoted. A line of a record comes with the line that opens it where that tells whose price this is: it has
+    /// something of the question that the line itself has not, or there are several such records.
+    fn with_name(&self, units: &[Unit], position: usize, terms: &HashSet<String>) -> String {
+        let text = with_company(units, position);
+        let Some(opening) = units[position].opening else { return text };
+        let adds = |term: &String| self.weights.contains_key(term.as_str()) && !terms.contains(term);
+        let named = &units[opening].text;
+        let is_needed = has_twin(units, opening) || self.terms_of(named).iter().any(adds);
+        if is_needed { format!("{named}\n{text}") } else { text }
     }
 
     /// The weight of the question's terms in `terms` that are in none of `chosen`, as a share of all.
@@ -181,7 +216,7 @@ fn choose<'c>(candidates: &'c [Candidate], scorer: &Scorer<'_>) -> Vec<&'c Candi
         return Vec::new();
     };
     // A fact has one place; anything else may be spread over several sentences.
-    let wants_a_fact = matches!(scorer.asks, Asks::Number | Asks::Time | Asks::Person | Asks::Place);
+    let wants_a_fact = matches!(scorer.asks, Asks::Money | Asks::Number | Asks::Time | Asks::Person | Asks::Place);
     let (limit, close) = if wants_a_fact { (2, 0.85) } else { (MAX_EXTRACTS, 0.7) };
     let mut chosen = vec![best];
     for candidate in &candidates[1..] {
@@ -221,27 +256,12 @@ fn with_company(units: &[Unit], position: usize) -> String {
     text
 }
 
+/// Whether a sentence is about something that the one before names: "It …", and "Until it …" as well.
 fn starts_with_pronoun(text: &str) -> bool {
-    let first = text.split(|c: char| !c.is_alphabetic()).next().unwrap_or("");
-    matches!(
-        first,
-        "It" | "They"
-            | "This"
-            | "These"
-            | "Those"
-            | "He"
-            | "She"
-            | "Such"
-            | "Both"
-            | "Es"
-            | "Sie"
-            | "Er"
-            | "Dies"
-            | "Diese"
-            | "Il"
-            | "Elle"
-            | "Ils"
-    )
+    let mut words = text.split(|c: char| !c.is_alphabetic());
+    let first = words.next().unwrap_or("").to_lowercase();
+    let second = words.next().unwrap_or("").to_lowercase();
+    PRONOUNS.contains(&first.as_str()) || CONJUNCTIONS.contains(&first.as_str()) && PRONOUNS.contains(&second.as_str())
 }
 
 /// Text as it may stand in an answer: footnote marks gone, other square brackets rounded, because a square bracket in an
@@ -255,7 +275,10 @@ fn plain(text: &str) -> String {
         let mark =
             inside.find(']').filter(|end| (1..=3).contains(end) && inside[..*end].bytes().all(|b| b.is_ascii_digit()));
         match mark {
-            Some(end) if out.ends_with(|c: char| !c.is_whitespace()) => rest = &inside[end + 1..],
+            // In `a[1].b` the mark is a place in a list.
+            Some(end) if out.ends_with(|c: char| !c.is_whitespace()) && !goes_on(&inside[end + 1..]) => {
+                rest = &inside[end + 1..];
+            }
             _ => {
                 out.push('(');
                 rest = inside;
@@ -264,6 +287,11 @@ fn plain(text: &str) -> String {
     }
     out.push_str(rest);
     out.replace(']', ")")
+}
+
+/// Whether a key goes on after a place in a list.
+fn goes_on(rest: &str) -> bool {
+    rest.starts_with(": ") || rest.strip_prefix('.').is_some_and(|key| key.starts_with(char::is_alphanumeric))
 }
 
 #[cfg(test)]

@@ -76,6 +76,12 @@ fn reads_tables_data_and_question_lists() {
     );
     let data = passage("limits.json", 0, "", "{\n  \"hotel_limit_eur\": 140,\n  \"meal_limit_eur\": 35\n}");
     check("What is the meal limit?", &[data], &[(0, "\"meal_limit_eur\": 35")]);
+    let records = "plans[1].name: Coast\nplans[1].price_eur: 3150\n\nplans[2].name: Ocean\nplans[2].price_eur: 18900";
+    let records = passage("plans.json", 0, "", records);
+    let ocean = (0, "plans(2).name: Ocean\nplans(2).price_eur: 18900");
+    check("What does the Ocean plan cost?", std::slice::from_ref(&records), &[ocean]);
+    let coast = (0, "plans(1).name: Coast\nplans(1).price_eur: 3150");
+    check("What is the price in EUR?", &[records], &[coast, ocean]);
     let asked = passage(
         "faq.md",
         0,

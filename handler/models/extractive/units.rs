@@ -2,7 +2,7 @@
 //! of a passage in whatever form its format left it, what leaves are units in reading order, each with the text that
 //! frames it. It knows layout and nothing of questions.
 
-use super::line::{Line, is_cjk, line_kind, width};
+use super::line::{Line, is_cjk, is_path, line_kind, width};
 use crate::models::sentence::{ends_sentence, sentences};
 
 /// A line at least this wide that stops without an end mark was wrapped, and goes on in the next.
@@ -13,8 +13,10 @@ const WRAPPED_LINE_WIDTH: usize = 42;
 pub enum UnitKind {
     /// A sentence of running text.
     Sentence,
-    /// A list item, a table row, a line of data, a bullet of a slide.
+    /// A list item, a table row, a bullet of a slide.
     Line,
+    /// A line of data, `key: value`.
+    Data,
     /// A heading inside the passage.
     Heading,
     /// A question, as frequently asked ones are: what follows is its answer.
@@ -32,6 +34,8 @@ pub struct Unit {
     pub frame: String,
     /// Which paragraph of the passage it is in.
     pub paragraph: usize,
+    /// For a line of data, the unit that opens its record, as its name does; none for that line itself.
+    pub opening: Option<usize>,
 }
 
 /// The units of a passage's text, in order.
@@ -83,7 +87,7 @@ impl Reader {
             Line::Rule => self.has_rule = true,
             Line::Data(text) => {
                 self.flush();
-                self.unit(UnitKind::Line, text.to_owned());
+                self.unit(UnitKind::Data, text.to_owned());
             }
             Line::Prose(text) => self.prose_line(text),
         }
@@ -168,8 +172,58 @@ impl Reader {
         } else if kind == UnitKind::Sentence {
             self.lead_in.clear();
         }
-        self.units.push(Unit { kind, text, frame: frame.trim().to_owned(), paragraph: self.paragraph });
+        let mut unit = Unit { kind, text, frame: frame.trim().to_owned(), paragraph: self.paragraph, opening: None };
+        if let Some(opening) = opening(&self.units, &unit) {
+            unit.frame = format!("{}\n{}", unit.frame, self.units[opening].text).trim().to_owned();
+            unit.opening = Some(opening);
+        }
+        self.units.push(unit);
     }
+}
+
+/// The first line of the record that a line of data belongs to, which mostly names it: lines of data that stand together are
+/// one record until the key that opened it comes again, and where keys are paths, those under the path of an earlier line's key are.
+fn opening(units: &[Unit], unit: &Unit) -> Option<usize> {
+    if unit.kind != UnitKind::Data {
+        return None;
+    }
+    let key = key_of(&unit.text);
+    let is_together = |other: &&Unit| is_data_of(other, unit.paragraph) && key_of(&other.text) != key;
+    let together = units.iter().rev().take_while(is_together).count();
+    let again = units.iter().rev().nth(together).filter(|other| is_data_of(other, unit.paragraph));
+    if again.is_some_and(|other| other.opening.is_none()) {
+        return None;
+    }
+    let path = record_path(key);
+    (units.len() - together..units.len()).find(|at| {
+        let above = record_path(key_of(&units[*at].text));
+        // Members of the outermost value are not one record with what is deeper.
+        path == above || !above.is_empty() && path.strip_prefix(above).is_some_and(|rest| rest.starts_with(['.', '[']))
+    })
+}
+
+/// Whether a record is one of several alike: an item of a list, or another one is opened by the same key.
+pub(super) fn has_twin(units: &[Unit], opening: usize) -> bool {
+    let key = key_of(&units[opening].text);
+    let is_twin =
+        |(at, other): (usize, &Unit)| at != opening && other.kind == UnitKind::Data && key_of(&other.text) == key;
+    key.contains('[') || units.iter().enumerate().any(is_twin)
+}
+
+fn is_data_of(unit: &Unit, paragraph: usize) -> bool {
+    unit.kind == UnitKind::Data && unit.paragraph == paragraph
+}
+
+fn key_of(line: &str) -> &str {
+    line.split_once([':', '：']).map_or(line, |(key, _)| key)
+}
+
+/// The path of the record in which a key is: `contracts[2]` for `contracts[2].name`.
+fn record_path(key: &str) -> &str {
+    if !is_path(key) {
+        return "";
+    }
+    key.rfind(['.', '[']).map_or("", |end| &key[..end])
 }
 
 fn is_question(text: &str) -> bool {
@@ -228,11 +282,11 @@ mod tests {
         );
         check(
             "{\n  \"leave\": 25,\n  \"unit\": \"days\"\n}",
-            &[(UnitKind::Line, "\"leave\": 25"), (UnitKind::Line, "\"unit\": \"days\"")],
+            &[(UnitKind::Data, "\"leave\": 25"), (UnitKind::Data, "\"unit\": \"days\"")],
         );
         check(
             "Owner: Finance\nRevenue up 12%",
-            &[(UnitKind::Line, "Owner: Finance"), (UnitKind::Line, "Revenue up 12%")],
+            &[(UnitKind::Data, "Owner: Finance"), (UnitKind::Line, "Revenue up 12%")],
         );
     }
 
@@ -242,6 +296,21 @@ mod tests {
         assert_eq!(found[0].kind, UnitKind::Question);
         assert_eq!(found[1].frame, "Can I carry leave over?");
         assert!(found[3].frame.ends_with("Bring with you:"));
+    }
+
+    #[test]
+    fn lines_of_a_record_know_the_line_that_opens_it() {
+        let check = |text: &str, expected: &[Option<usize>]| {
+            let found: Vec<Option<usize>> = units(text).iter().map(|unit| unit.opening).collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        check("a[1].name: Coast\na[1].price: 3\na[1].reply.hours: 8", &[None, Some(0), Some(0)]);
+        check("p.Tern.mass: 3\np.Gull.mass: 4\np.Gull.mast.height: 2", &[None, None, Some(1)]);
+        check("a[1].name: Coast\n\na[1].price: 3", &[None, None]);
+        check("name: Coast\nprice: 3\nterms.months: 12", &[None, Some(0), None]);
+        check("part: 1; fits: Tern\npart: 2; fits: Gull", &[None, None]);
+        check("name: A\nprice: 1\nname: B\nprice: 2", &[None, Some(0), None, Some(2)]);
+        check("Owner: Finance\nRevenue up 12%\nState: open", &[None, None, None]);
     }
 
     #[test]
