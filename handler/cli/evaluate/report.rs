@@ -112,11 +112,6 @@ impl Report {
         ranking.chain(answers.into_iter().flatten()).collect()
     }
 
-    /// The value of a figure, if it was measured.
-    pub fn figure(&self, name: &str) -> Option<f64> {
-        self.figures().iter().find(|figure| figure.name == name).map(|figure| figure.value)
-    }
-
     fn share(&self, name: &'static str, value: impl Fn(&Row) -> Option<f64>) -> Option<Figure> {
         let values: Vec<f64> = self.rows.iter().filter_map(value).collect();
         let of = values.len();
