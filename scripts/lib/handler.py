@@ -1,5 +1,6 @@
 """Starts the program, talks to it over HTTP and ends it: what measuring and proving share. Standard library only."""
 
+import atexit
 import contextlib
 import http.client
 import json
@@ -19,6 +20,7 @@ DEVELOPMENT_PROGRAM = ROOT / "target/debug/handler"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # Anything that fails to talk to a process that is not there yet, or any more.
 GONE = (OSError, http.client.HTTPException)
+RUNNING: set["Handler"] = set()
 
 
 def say(text: str) -> None:
@@ -56,6 +58,7 @@ class Handler:
         self.pid = os.posix_spawn(program, arguments, variables, file_actions=redirected)
         os.close(log)
         self.usage = None
+        RUNNING.add(self)
 
     def is_alive(self) -> bool:
         if self.usage is None:
@@ -69,6 +72,7 @@ class Handler:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             self.usage = os.wait4(self.pid, 0)[2]
+        RUNNING.discard(self)
         return (self.usage.ru_utime + self.usage.ru_stime) * 1000
 
     def cpu_ms(self) -> float:
@@ -127,6 +131,13 @@ class Handler:
         if len(names) != len(rows):
             raise RuntimeError("two rows of the ledger have one name")
         return names
+
+
+@atexit.register
+def end_what_still_runs() -> None:
+    """Whoever is interrupted leaves no process behind."""
+    for running in list(RUNNING):
+        running.kill()
 
 
 def ingest(program: pathlib.Path, data: pathlib.Path, *paths: pathlib.Path, **settings: str):

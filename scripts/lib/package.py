@@ -10,6 +10,7 @@ import argparse
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -120,8 +121,6 @@ def wait_for_health(url: str, process: subprocess.Popen) -> None:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         return held.getsockname()[1]
