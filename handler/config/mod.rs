@@ -64,8 +64,6 @@ pub struct Config {
     pub extract: ExtractSettings,
     /// How documents are ingested.
     pub ingest: IngestSettings,
-    /// Documents one caller may have uploaded.
-    pub max_documents_per_user: u64,
     /// The chat model; extractive answers without one.
     pub model: Option<OpenAiSettings>,
     /// Passages an answer may rest on.
@@ -111,7 +109,6 @@ impl Config {
             index_refresh: Duration::from_secs(reader.number("INDEX_REFRESH_SECONDS", 0, 3_600)),
             extract: extract_settings(&mut reader, program),
             ingest: ingest_settings(&mut reader, invocation_timeout),
-            max_documents_per_user: reader.number("MAX_DOCUMENTS_PER_USER", 1, u64::MAX),
             model: model(&mut reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars: bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000),
@@ -222,6 +219,7 @@ fn ingest_settings(reader: &mut Reader<'_>, lease: Duration) -> IngestSettings {
     IngestSettings {
         max_document_bytes: reader.number("MAX_DOCUMENT_SIZE", 1, 1 << 32),
         max_attempts: u32::try_from(reader.number("MAX_DOCUMENT_ATTEMPTS", 1, 100)).unwrap_or(u32::MAX),
+        max_documents_per_owner: reader.number("MAX_DOCUMENTS_PER_USER", 1, u64::MAX),
         chunk: ChunkSettings { tokens, overlap_tokens },
         lease,
     }

@@ -9,7 +9,9 @@ pub mod documents;
 pub mod health;
 pub mod ingest_document;
 pub mod maintain_index;
+pub mod maintenance_report;
 pub mod search;
+pub mod upload;
 pub mod web;
 
 use std::pin::Pin;
@@ -67,6 +69,8 @@ pub const FUNCTIONS: &[Function] = &[
     function!(chat_stream, Run::Http(chat_stream::routes)),
     function!(search, Run::Http(search::routes)),
     function!(documents, Run::Http(documents::routes)),
+    function!(upload, Run::Http(upload::routes)),
+    function!(maintenance_report, Run::Http(maintenance_report::routes)),
     function!(health, Run::Http(health::routes)),
     function!(web, Run::Http(web::routes)),
     function!(ingest_document, Run::Trigger(|app, envelope| Box::pin(ingest_document::run(app, envelope)))),

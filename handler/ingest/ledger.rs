@@ -19,7 +19,7 @@ const PARTITION: &str = "documents";
 const MAX_MESSAGE_CHARS: usize = 500;
 
 /// Where a document is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It was uploaded, and nobody has begun with it.
@@ -66,6 +66,9 @@ pub struct LedgerRow {
     pub error: Option<LastError>,
     /// Who uploaded it through the API; none for documents put into storage directly.
     pub owner: Option<String>,
+    /// What people sort it under; none when nobody said.
+    #[serde(default)]
+    pub category: Option<String>,
     /// Size of the content.
     pub size_bytes: u64,
     /// Pages, for formats that have them.
@@ -96,6 +99,7 @@ impl LedgerRow {
             attempts: 0,
             error: None,
             owner: None,
+            category: None,
             size_bytes: 0,
             pages: None,
             passages: 0,
@@ -189,9 +193,17 @@ impl Ledger {
     }
 
     /// Says that a caller uploaded a document, which is now in storage. Whoever began with it meanwhile is not disturbed.
-    pub async fn queue(&self, id: &DocumentId, name: &str, owner: &str, size_bytes: u64) -> Result<LedgerRow> {
+    pub async fn queue(
+        &self,
+        id: &DocumentId,
+        name: &str,
+        owner: &str,
+        category: Option<&str>,
+        size_bytes: u64,
+    ) -> Result<LedgerRow> {
         self.update(id, name, |row| {
             row.owner = Some(owner.to_owned());
+            row.category = category.map(str::to_owned);
             if row.version.is_none() || row.state == State::Deleted {
                 row.state = State::Queued;
                 row.size_bytes = size_bytes;
@@ -223,6 +235,16 @@ impl Ledger {
             row.version = Some(version.clone());
             row.size_bytes = size_bytes;
             row.lease_until = Some(lease_until);
+        })
+        .await
+    }
+
+    /// Forgets the attempts at a document, so that it is taken up as if it were new. What is visible of it stays visible.
+    pub async fn reset(&self, id: &DocumentId, name: &str) -> Result<LedgerRow> {
+        self.update(id, name, |row| {
+            row.state = State::Queued;
+            row.attempts = 0;
+            row.lease_until = None;
         })
         .await
     }

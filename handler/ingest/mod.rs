@@ -1,11 +1,14 @@
 //! A blob becomes passages: claim, check, fetch, extract, chunk, index, finish. Enters: names of blobs. Leaves: passages in
 //! the index and a row in the ledger. Knows nothing of chat and asks no chat model.
 
+pub mod by_hand;
 pub mod chunk;
 pub mod extract;
 pub mod formats;
+pub mod intake;
 pub mod ledger;
 pub mod locks;
+pub mod overview;
 pub mod pipeline;
 pub mod reconcile;
 pub mod tokens;

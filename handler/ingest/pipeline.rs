@@ -37,6 +37,8 @@ pub struct IngestSettings {
     pub max_document_bytes: u64,
     /// Attempts at one version before it is quarantined.
     pub max_attempts: u32,
+    /// Documents that one owner may have uploaded.
+    pub max_documents_per_owner: u64,
     /// How documents are cut.
     pub chunk: ChunkSettings,
     /// How long whoever works on a document is believed to be alive.

@@ -146,6 +146,31 @@ fn the_same_file_again_is_not_indexed_again() {
 }
 
 #[test]
+fn one_document_is_shown_tried_again_and_deleted() {
+    let place = with_samples();
+    place.write("papers/broken.pdf", &sample(HANDBOOK)[..3_000]);
+    place.run(&["ingest", "papers"]).assert_status(1);
+    let stats = place.run(&["documents", "stats", "--json"]).assert_status(0).json();
+    assert_eq!((&stats["documents"], &stats["by_state"]["quarantined"]), (&3.into(), &1.into()), "{stats}");
+    let shown = place.run(&["documents", "show", "--json", HANDBOOK]).assert_status(0).json();
+    assert_eq!(text(&shown, "/state"), "indexed");
+    let by_id = place.run(&["documents", "show", text(&shown, "/id")]).assert_status(0).stdout;
+    assert!(by_id.contains(HANDBOOK) && by_id.contains("26"), "{by_id}");
+    let retried = place.run(&["documents", "retry", "broken.pdf", "--json"]).assert_status(1).json();
+    assert_eq!((text(&retried, "/state"), &retried["attempts"]), ("quarantined", &1.into()), "{retried}");
+    let refused = place.run(&["documents", "retry", HANDBOOK]).assert_status(1);
+    assert!(refused.stderr.contains("only a failed or quarantined document"), "{refused:?}");
+    let deleted = place.run(&["documents", "delete", "broken.pdf", "--json"]).assert_status(0).json();
+    assert_eq!(deleted["deleted"], true);
+    assert!(!place.path("data/documents/broken.pdf").exists());
+    let listed = place.run(&["documents", "list", "--state", "indexed", "--json"]).assert_status(0).json();
+    assert_eq!(listed["documents"].as_array().unwrap().len(), 2);
+    let none = place.run(&["documents", "--category", "maps", "--json"]).assert_status(0).json();
+    assert_eq!(none["documents"].as_array().unwrap().len(), 0);
+    assert!(place.run(&["documents", "show", "nowhere.txt"]).assert_status(1).stderr.contains("nowhere.txt"));
+}
+
+#[test]
 fn maintenance_reports_what_it_found_and_can_be_asked_again() {
     let place = with_samples();
     let before = place.run(&["maintain", "--report"]).assert_status(0);

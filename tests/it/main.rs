@@ -16,6 +16,7 @@ mod chat;
 mod command_line;
 mod contract;
 mod convergence;
+mod documents;
 mod evaluate;
 mod functions_host;
 mod host_protocol;

@@ -66,7 +66,9 @@ async fn a_listing_has_bounds_and_no_other_parameters() {
         "limit[]=1",
         "top=5",
         "owner=somebody",
-        "state=indexed",
+        "state=",
+        "state=lost",
+        "state=indexed&state=failed",
         "limit=5&filter=1%20eq%201",
         "after=a&after=b",
     ];

@@ -1,0 +1,27 @@
+//! `GET /api/maintenance/report`: what the last comparison of storage and index found and did. Changes nothing.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+
+use crate::app::App;
+use crate::error::{Error, ErrorKind};
+use crate::host::problem;
+use crate::host::server::RequestId;
+use crate::ingest::reconcile::last_report;
+
+/// The function's routes.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/api/maintenance/report", get(report))
+}
+
+async fn report(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>) -> Response {
+    let none_yet = || Error::new(ErrorKind::NotFound, "maintenance has not run yet; the timer runs it");
+    match last_report(&app.records).await.and_then(|report| report.ok_or_else(none_yet)) {
+        Ok(report) => Json(report).into_response(),
+        Err(e) => problem::respond(&e, &id.0),
+    }
+}

@@ -1,0 +1,103 @@
+//! `POST /api/upload`: files of a multipart form, each in a part `file`, go into storage one after another and from there
+//! through ingestion; a part `category` says what to sort them under. May be repeated: a file replaces itself.
+
+use std::sync::Arc;
+
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use bytes::{Bytes, BytesMut};
+use serde_json::json;
+
+use crate::access;
+use crate::app::App;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::problem;
+use crate::host::server::RequestId;
+use crate::ingest::intake::{self, Submission};
+use crate::ingest::ledger::LedgerRow;
+
+/// Files in one upload.
+const MAX_FILES: usize = 100;
+/// Bytes of a part that is no file.
+const MAX_FIELD_BYTES: u64 = 4 << 10;
+
+/// The function's routes.
+pub fn routes() -> Router<Arc<App>> {
+    // Each file has a limit of its own, so the form as a whole needs none.
+    Router::new().route("/api/upload", post(upload).layer(DefaultBodyLimit::disable()))
+}
+
+/// Takes the form. Also behind `POST /api/documents`.
+pub async fn upload(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+    let owner = access::owner(&access::principal(request.headers()));
+    match take(&app, request, owner).await {
+        Ok(stored) => (StatusCode::ACCEPTED, Json(json!({ "documents": stored }))).into_response(),
+        Err(e) => problem::respond(&e, &id.0),
+    }
+}
+
+/// Stores file after file. One file is held back until the next part begins, because a category mostly comes last.
+async fn take(app: &App, request: Request, owner: &str) -> Result<Vec<LedgerRow>> {
+    let mut form = Multipart::from_request(request, &()).await.map_err(|e| {
+        let sentence = "send files as multipart/form-data, each in a part named `file`";
+        Error::new(ErrorKind::UnsupportedMediaType, sentence).caused_by(e)
+    })?;
+    let mut stored: Vec<LedgerRow> = Vec::new();
+    let mut held: Option<Submission> = None;
+    let mut category: Option<String> = None;
+    while let Some(part) = form.next_field().await.map_err(form_error)? {
+        let Some(file_name) = part.file_name().map(str::to_owned) else {
+            // Other parts that describe the files come with some clients, and say nothing that is needed.
+            if part.name() == Some("category") {
+                category = read_category(part).await?;
+            }
+            continue;
+        };
+        if let Some(file) = held.take() {
+            stored.push(app.ingest.accept(Submission { category: category.clone(), ..file }).await?);
+        }
+        if stored.len() == MAX_FILES {
+            return Err(Error::new(ErrorKind::InvalidRequest, format!("send at most {MAX_FILES} files at once")));
+        }
+        let name = intake::file_name(&file_name)?;
+        let bytes = read_part(part, app.config.ingest.max_document_bytes).await?;
+        held = Some(Submission { name, bytes, owner: owner.to_owned(), category: None });
+    }
+    let Some(file) = held else {
+        return Err(Error::new(ErrorKind::InvalidRequest, "the upload holds no file; name its part `file`"));
+    };
+    stored.push(app.ingest.accept(Submission { category: category.clone(), ..file }).await?);
+    if let Some(category) = category {
+        for row in stored.iter_mut().filter(|row| row.category.as_ref() != Some(&category)) {
+            *row = app.ingest.categorize(row, &category).await?;
+        }
+    }
+    Ok(stored)
+}
+
+async fn read_category(part: Field<'_>) -> Result<Option<String>> {
+    let bytes = read_part(part, MAX_FIELD_BYTES).await?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|e| Error::new(ErrorKind::InvalidRequest, "the category is not UTF-8").caused_by(e))?;
+    intake::category(text)
+}
+
+async fn read_part(mut part: Field<'_>, limit: u64) -> Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = part.chunk().await.map_err(form_error)? {
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            let sentence = format!("a part is longer than {limit} bytes; MAX_DOCUMENT_SIZE limits files");
+            return Err(Error::new(ErrorKind::BodyTooLarge, sentence));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+fn form_error(cause: MultipartError) -> Error {
+    Error::new(ErrorKind::InvalidRequest, "the multipart body is cut off or malformed").caused_by(cause)
+}
