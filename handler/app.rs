@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::index::Index;
 use crate::index::segments::{SegmentIndex, SegmentSettings};
 use crate::ingest::extract::Extractor;
+use crate::ingest::fetch::{FetchSettings, Fetcher, Laboratory};
 use crate::ingest::ledger::Ledger;
 use crate::ingest::locks::NameLocks;
 use crate::ingest::pipeline::Ingest;
@@ -35,6 +36,8 @@ pub struct App {
     pub index: Arc<Index>,
     /// How documents become passages.
     pub ingest: Ingest,
+    /// How pages and files come from the web.
+    pub fetcher: Fetcher,
     /// How questions become answers.
     pub chat: Arc<Chat>,
     /// The time.
@@ -71,7 +74,8 @@ impl App {
             None => ChatModel::Extractive,
         };
         let chat = Arc::new(Chat { index: Arc::clone(&index), model, settings: chat_settings(&config) });
-        Ok(Self { config, documents, records, index, ingest, chat, clock })
+        let fetcher = Fetcher::new(fetch_settings(&config), Laboratory::default());
+        Ok(Self { config, documents, records, index, ingest, fetcher, chat, clock })
     }
 
     /// The longest that maintenance may work, so that it can still say what it did before the invocation must end.
@@ -85,6 +89,14 @@ fn open_blobs(home: &BlobHome) -> Result<Arc<dyn BlobStore>> {
         BlobHome::Folder(folder) => Arc::new(LocalBlobs::open(folder)?),
         BlobHome::Container { account, container } => Arc::new(AzureBlobs::open(account, container)?),
     })
+}
+
+fn fetch_settings(config: &Config) -> FetchSettings {
+    FetchSettings {
+        max_bytes: config.ingest.max_document_bytes,
+        timeout: config.answer_timeout,
+        ports: config.fetch_ports.clone(),
+    }
 }
 
 fn chat_settings(config: &Config) -> ChatSettings {

@@ -64,6 +64,8 @@ pub struct Config {
     pub extract: ExtractSettings,
     /// How documents are ingested.
     pub ingest: IngestSettings,
+    /// Ports from which pages and files may be fetched.
+    pub fetch_ports: Vec<u16>,
     /// The chat model; extractive answers without one.
     pub model: Option<OpenAiSettings>,
     /// Passages an answer may rest on.
@@ -109,6 +111,7 @@ impl Config {
             index_refresh: Duration::from_secs(reader.number("INDEX_REFRESH_SECONDS", 0, 3_600)),
             extract: extract_settings(&mut reader, program),
             ingest: ingest_settings(&mut reader, invocation_timeout),
+            fetch_ports: fetch_ports(&mut reader),
             model: model(&mut reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars: bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000),
@@ -260,6 +263,15 @@ fn model(reader: &mut Reader<'_>) -> Option<OpenAiSettings> {
         connect_timeout: CONNECT_TIMEOUT,
     };
     Some(settings)
+}
+
+fn fetch_ports(reader: &mut Reader<'_>) -> Vec<u16> {
+    let text = reader.text("FETCH_PORTS").unwrap_or_default();
+    let ports: Result<Vec<u16>, _> = text.split(',').map(|port| port.trim().parse()).collect();
+    ports.unwrap_or_else(|_| {
+        reader.problem("FETCH_PORTS", "must be ports with commas between them");
+        Vec::new()
+    })
 }
 
 fn evidence_threshold(reader: &mut Reader<'_>) -> f32 {

@@ -61,6 +61,11 @@ pub const SETTINGS: &[Setting] = &[
     plain("INDEX_CONTAINER", "knowledge-base", "Container of the index."),
     plain("MAX_DOCUMENT_SIZE", "10485760", "Bytes; a larger document is refused."),
     plain("MAX_DOCUMENTS_PER_USER", "100", "Documents that one caller may have uploaded through the API."),
+    plain(
+        "FETCH_PORTS",
+        "80,443",
+        "Ports from which `POST /api/url` may fetch, always from the public internet alone.",
+    ),
     plain("MAX_WORKERS", "4", "Documents that are read at once, each in a process of its own."),
     plain("MAX_DOCUMENT_ATTEMPTS", "5", "Attempts at one version of a document before it is quarantined."),
     plain("EXTRACT_TIMEOUT_SECONDS", "30", "Reading one document may take this long."),
@@ -92,7 +97,7 @@ pub const SETTINGS: &[Setting] = &[
         "0.5",
         "Share of a question's weighted words that the passages must hold, else the answer is that nobody knows.",
     ),
-    plain("TIMEOUT_SECONDS", "30", "An answer may take this long."),
+    plain("TIMEOUT_SECONDS", "30", "An answer may take this long, and so may fetching a page."),
     plain(
         "INVOCATION_TIMEOUT_SECONDS",
         "240",

@@ -12,6 +12,7 @@ pub mod maintain_index;
 pub mod maintenance_report;
 pub mod search;
 pub mod upload;
+pub mod upload_url;
 pub mod web;
 
 use std::pin::Pin;
@@ -70,6 +71,7 @@ pub const FUNCTIONS: &[Function] = &[
     function!(search, Run::Http(search::routes)),
     function!(documents, Run::Http(documents::routes)),
     function!(upload, Run::Http(upload::routes)),
+    function!(upload_url, Run::Http(upload_url::routes)),
     function!(maintenance_report, Run::Http(maintenance_report::routes)),
     function!(health, Run::Http(health::routes)),
     function!(web, Run::Http(web::routes)),

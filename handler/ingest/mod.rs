@@ -4,11 +4,14 @@
 pub mod by_hand;
 pub mod chunk;
 pub mod extract;
+pub mod fetch;
 pub mod formats;
 pub mod intake;
 pub mod ledger;
 pub mod locks;
 pub mod overview;
 pub mod pipeline;
+pub mod public_address;
 pub mod reconcile;
 pub mod tokens;
+pub mod web_name;

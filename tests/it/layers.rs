@@ -34,14 +34,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const HTTP: (&[&str], &[&str]) =
     (&["axum::", "hyper::", "hyper_util::", "http_body_util::"], &["cli", "host", "functions", "access"]);
 
-/// A vendor's client, and the one place that may use it.
-const VENDORS: &[(&str, &str)] = &[
-    ("azure_storage_blob", "stores/blobs/azure.rs"),
-    ("azure_identity", "stores/shared_key.rs"),
-    ("rusqlite", "stores/records/sqlite.rs"),
-    ("async_openai", "models/openai/"),
-    ("tantivy", "index/segments/"),
-    ("hayro", "ingest/formats/pdf/"),
+/// A vendor's client, and the places that may use it.
+const VENDORS: &[(&str, &[&str])] = &[
+    ("azure_storage_blob", &["stores/blobs/azure.rs"]),
+    ("azure_identity", &["stores/shared_key.rs"]),
+    ("rusqlite", &["stores/records/sqlite.rs"]),
+    ("async_openai", &["models/openai/"]),
+    ("reqwest", &["ingest/fetch.rs", "models/openai/"]),
+    ("tantivy", &["index/segments/"]),
+    ("hayro", &["ingest/formats/pdf/"]),
 ];
 
 /// Lines of a source file, as a habit and at most.
@@ -121,10 +122,10 @@ fn http_stays_at_the_doors() {
 fn a_vendors_client_stays_in_its_place() {
     for (path, text) in sources() {
         let relative = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        for (vendor, place) in VENDORS {
+        for (vendor, places) in VENDORS {
             let used =
                 text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(&format!("{vendor}::")));
-            assert!(!used || relative.starts_with(place), "{relative} uses {vendor}");
+            assert!(!used || places.iter().any(|place| relative.starts_with(place)), "{relative} uses {vendor}");
         }
     }
 }

@@ -18,6 +18,7 @@ mod contract;
 mod convergence;
 mod documents;
 mod evaluate;
+mod fetch;
 mod functions_host;
 mod host_protocol;
 mod hostile;

@@ -14,6 +14,7 @@ use knowledge_worker::config::source::Source;
 use knowledge_worker::document::{DocumentId, DocumentName};
 use knowledge_worker::functions;
 use knowledge_worker::host::server;
+use knowledge_worker::ingest::fetch::Fetcher;
 use knowledge_worker::ingest::ledger::LedgerRow;
 use knowledge_worker::ingest::pipeline::Synced;
 use serde_json::{Value, json};
@@ -44,6 +45,14 @@ impl TestApp {
         let clock = Clock::system();
         let app = open(folder.path(), settings, &clock);
         Self { app, clock, folder }
+    }
+
+    /// With default settings, and a fetcher that knows the servers of a test.
+    pub fn with_fetcher(fetcher: Fetcher) -> Self {
+        let test = Self::new();
+        let mut app = parts(test.folder.path(), &[], &test.clock);
+        app.fetcher = fetcher;
+        Self { app: Arc::new(app), ..test }
     }
 
     /// The product opened once more on the same folder, as another process would.
@@ -161,8 +170,12 @@ pub fn document_name(name: &str) -> DocumentName {
 }
 
 fn open(folder: &Path, settings: &[(&str, &str)], clock: &Clock) -> Arc<App> {
+    Arc::new(parts(folder, settings, clock))
+}
+
+fn parts(folder: &Path, settings: &[(&str, &str)], clock: &Clock) -> App {
     let data = folder.to_str().expect("the path is text");
     let source = Source::of(settings.iter().copied().chain([("KNOWLEDGE_WORKER_DATA", data)]));
     let config = Config::from_source(&source, program()).expect("the settings are right");
-    Arc::new(App::from_config(config, clock.clone()).expect("the parts open"))
+    App::from_config(config, clock.clone()).expect("the parts open")
 }

@@ -1,0 +1,59 @@
+//! `POST /api/url`: a web page or a file from the web goes into storage and from there through ingestion. May be repeated:
+//! it is fetched anew and replaces itself.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::access;
+use crate::app::App;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::problem;
+use crate::host::server::{RequestId, is_json, read_body};
+use crate::ingest::intake::{self, Submission};
+use crate::ingest::ledger::LedgerRow;
+use crate::ingest::web_name;
+
+/// Bytes of a request.
+const MAX_BODY_BYTES: usize = 64 << 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UrlRequest {
+    url: String,
+    category: Option<String>,
+}
+
+/// The function's routes.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/api/url", post(upload_url))
+}
+
+async fn upload_url(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+    match take(&app, request).await {
+        Ok(row) => (StatusCode::ACCEPTED, Json(json!({ "documents": [row] }))).into_response(),
+        Err(e) => problem::respond(&e, &id.0),
+    }
+}
+
+async fn take(app: &App, request: Request) -> Result<LedgerRow> {
+    let owner = access::owner(&access::principal(request.headers())).to_owned();
+    if !is_json(request.headers()) {
+        return Err(Error::new(ErrorKind::UnsupportedMediaType, "send the address as application/json"));
+    }
+    let body = read_body(request.into_body(), MAX_BODY_BYTES).await?;
+    let asked: UrlRequest = serde_json::from_slice(&body).map_err(|e| {
+        let kind = if e.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::MalformedJson };
+        Error::new(kind, "send {\"url\": \"https://…\", \"category\": \"…\"}").caused_by(e)
+    })?;
+    let category = intake::category(asked.category.as_deref().unwrap_or_default())?;
+    let fetched = app.fetcher.fetch(&asked.url).await?;
+    let name = web_name::of(&fetched.url, &fetched.content_type)?;
+    app.ingest.accept(Submission { name, bytes: fetched.bytes, owner, category }).await
+}
