@@ -162,15 +162,45 @@ impl Passage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     readers: Vec<String>,
+    owner: String,
 }
 
 impl Principal {
     /// The mark on a passage that everybody may read.
     pub const EVERYONE: &'static str = "everyone";
 
+    /// The owner of what a caller brings of whom nothing is known.
+    pub const ANONYMOUS: &'static str = "anonymous";
+
+    /// The tenant of users and groups that are named without one.
+    pub const HOME_TENANT: &'static str = "home";
+
     /// A caller of whom nothing is known: reads what everybody may read.
     pub fn anonymous() -> Self {
-        Self { readers: vec![Self::EVERYONE.to_owned()] }
+        Self { readers: vec![Self::EVERYONE.to_owned()], owner: Self::ANONYMOUS.to_owned() }
+    }
+
+    /// A user who is known, with the groups they are in. Without groups they read what is for them and for everybody.
+    pub fn user<'a>(tenant: &str, subject: &str, groups: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
+        let groups: Vec<&str> = groups.into_iter().collect();
+        // A slash in a tenant could make the mark of another tenant's user.
+        let unfit = tenant.is_empty() || tenant.contains('/') || subject.is_empty() || groups.contains(&"");
+        if unfit {
+            return Err(Error::new(ErrorKind::InvalidRequest, "the caller's identity is not one that can be used"));
+        }
+        let own = [Self::EVERYONE.to_owned(), format!("user:{tenant}/{subject}")];
+        let of_groups = groups.iter().map(|group| format!("group:{tenant}/{group}"));
+        Ok(Self { readers: own.into_iter().chain(of_groups).collect(), owner: format!("{tenant}/{subject}") })
+    }
+
+    /// The name under which what this principal brings is kept and counted.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Whether this principal may read what carries these marks. Without a mark nobody may.
+    pub fn may_read(&self, marks: &[String]) -> bool {
+        marks.iter().any(|mark| self.readers.contains(mark))
     }
 
     /// The marks that let this principal read a passage: one of them has to be on it.

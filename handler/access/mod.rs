@@ -9,8 +9,3 @@ use crate::document::Principal;
 pub fn principal(_headers: &HeaderMap) -> Principal {
     Principal::anonymous()
 }
-
-/// The name under which uploads of a principal are counted.
-pub fn owner(_principal: &Principal) -> &'static str {
-    "anonymous"
-}

@@ -16,7 +16,7 @@ use crate::document::{DocumentId, DocumentName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::ledger::{LedgerRow, State};
 use crate::ingest::reconcile::is_hidden;
-use crate::stores::blobs::Condition;
+use crate::stores::blobs::{Condition, PutOptions};
 
 #[derive(Args)]
 pub(super) struct IngestArgs {
@@ -76,7 +76,10 @@ async fn ingest(app: &App, found: &Found) -> Result<LedgerRow> {
         let failed =
             |e| Error::new(ErrorKind::InvalidRequest, format!("cannot read {}", found.path.display())).caused_by(e);
         let bytes = tokio::fs::read(&found.path).await.map_err(failed)?;
-        app.documents.put(name.as_str(), bytes.into(), Condition::Always).await?;
+        // A new version is for the readers of the old one.
+        let metadata = app.documents.head(name.as_str()).await?.map(|found| found.metadata).unwrap_or_default();
+        let options = PutOptions { condition: Condition::Always, metadata };
+        app.documents.put_with(name.as_str(), bytes.into(), options).await?;
     }
     // What went wrong is in the row.
     let _in_the_ledger = app.ingest.sync(&name).await;

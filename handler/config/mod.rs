@@ -10,11 +10,13 @@ use std::time::Duration;
 use url::Url;
 
 use self::source::{Problem, Reader, Source};
+use crate::document::Principal;
 use crate::index::segments::analyze::StemmerLanguage;
 use crate::ingest::chunk::ChunkSettings;
 use crate::ingest::extract::ExtractSettings;
 use crate::ingest::formats::ExtractLimits;
 use crate::ingest::pipeline::IngestSettings;
+use crate::ingest::rights::{RightsSettings, folder_rules};
 use crate::models::openai::{OpenAiSettings, ServerKind};
 use crate::stores::shared_key::StorageAccount;
 
@@ -223,6 +225,7 @@ fn ingest_settings(reader: &mut Reader<'_>, lease: Duration) -> IngestSettings {
         max_document_bytes: reader.number("MAX_DOCUMENT_SIZE", 1, 1 << 32),
         max_attempts: u32::try_from(reader.number("MAX_DOCUMENT_ATTEMPTS", 1, 100)).unwrap_or(u32::MAX),
         max_documents_per_owner: reader.number("MAX_DOCUMENTS_PER_USER", 1, u64::MAX),
+        rights: rights_settings(reader),
         chunk: ChunkSettings { tokens, overlap_tokens },
         lease,
     }
@@ -263,6 +266,20 @@ fn model(reader: &mut Reader<'_>) -> Option<OpenAiSettings> {
         connect_timeout: CONNECT_TIMEOUT,
     };
     Some(settings)
+}
+
+fn rights_settings(reader: &mut Reader<'_>) -> RightsSettings {
+    let rules = folder_rules(&reader.text("FOLDER_RIGHTS").unwrap_or_default());
+    let folders = reader.accept("FOLDER_RIGHTS", rules).unwrap_or_default();
+    let default_readers = match reader.text("DEFAULT_READERS").as_deref() {
+        Some("everyone") => vec![Principal::EVERYONE.to_owned()],
+        Some("nobody") => Vec::new(),
+        _ => {
+            reader.problem("DEFAULT_READERS", "must be everyone or nobody");
+            Vec::new()
+        }
+    };
+    RightsSettings { folders, default_readers }
 }
 
 fn fetch_ports(reader: &mut Reader<'_>) -> Vec<u16> {

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::upload::upload;
 use crate::access;
 use crate::app::App;
-use crate::document::{DocumentId, Passage};
+use crate::document::{DocumentId, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::RequestId;
@@ -59,7 +59,9 @@ async fn list(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
     query: Result<Query<ListRequest>, QueryRejection>,
+    headers: HeaderMap,
 ) -> Response {
+    let principal = access::principal(&headers);
     let listed = async {
         let Query(asked) = query.map_err(|e| {
             let sentence = "`limit`, `after`, `state` and `category` are the parameters there are; a state is queued, \
@@ -70,13 +72,17 @@ async fn list(
             return Err(Error::new(ErrorKind::InvalidRequest, format!("`limit` must be from 1 to {MAX_PAGE}")));
         }
         let filter = LedgerFilter { state: asked.state, category: asked.category };
-        app.ingest.ledger.select(asked.after.as_deref(), asked.limit, |row| filter.takes(row)).await
+        app.ingest
+            .ledger
+            .select(asked.after.as_deref(), asked.limit, |row| filter.takes(row) && principal.may_read(&row.readers))
+            .await
     };
     answer(listed.await.map(Json), &id)
 }
 
-async fn stats(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>) -> Response {
-    answer(app.ingest.ledger.stats(|_| true).await.map(Json), &id)
+async fn stats(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, headers: HeaderMap) -> Response {
+    let principal = access::principal(&headers);
+    answer(app.ingest.ledger.stats(|row| principal.may_read(&row.readers)).await.map(Json), &id)
 }
 
 async fn look(
@@ -86,8 +92,9 @@ async fn look(
     headers: HeaderMap,
 ) -> Response {
     let looked = async {
-        let row = existing(&app, document).await?;
-        let contents = app.index.passages(&access::principal(&headers), &row.id).await?;
+        let principal = access::principal(&headers);
+        let row = existing(&app, &principal, document).await?;
+        let contents = app.index.passages(&principal, &row.id).await?;
         Ok(Json(DocumentAnswer { row, contents }))
     };
     answer(looked.await, &id)
@@ -97,8 +104,10 @@ async fn retry(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
     document: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
 ) -> Response {
-    let retried = async { app.ingest.retry(&existing(&app, document).await?).await };
+    let principal = access::principal(&headers);
+    let retried = async { app.ingest.retry(&existing(&app, &principal, document).await?).await };
     answer(retried.await.map(Json), &id)
 }
 
@@ -106,21 +115,23 @@ async fn delete(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
     document: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
 ) -> Response {
+    let principal = access::principal(&headers);
     let deleted = async {
-        let row = existing(&app, document).await?;
+        let row = existing(&app, &principal, document).await?;
         app.ingest.delete(&row).await?;
         Ok(Json(json!({"id": row.id, "name": row.name, "deleted": true})))
     };
     answer(deleted.await, &id)
 }
 
-/// The row of a document that is there. One that is gone is as absent as one that never was.
-async fn existing(app: &App, raw: Result<Path<String>, PathRejection>) -> Result<LedgerRow> {
+/// The row of a document that is there and that the caller may know of. Any other is as absent as one that never was.
+async fn existing(app: &App, principal: &Principal, raw: Result<Path<String>, PathRejection>) -> Result<LedgerRow> {
     let absent = || Error::new(ErrorKind::NotFound, "there is no such document");
     let id = raw.ok().and_then(|Path(raw)| DocumentId::parse(&raw)).ok_or_else(absent)?;
     let row = app.ingest.ledger.get(&id).await?;
-    row.filter(|row| row.state != DocumentState::Deleted).ok_or_else(absent)
+    row.filter(|row| row.state != DocumentState::Deleted && principal.may_read(&row.readers)).ok_or_else(absent)
 }
 
 fn answer(result: Result<impl IntoResponse>, id: &RequestId) -> Response {

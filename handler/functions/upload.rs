@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::access;
 use crate::app::App;
+use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::RequestId;
@@ -33,15 +34,15 @@ pub fn routes() -> Router<Arc<App>> {
 
 /// Takes the form. Also behind `POST /api/documents`.
 pub async fn upload(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
-    let owner = access::owner(&access::principal(request.headers()));
-    match take(&app, request, owner).await {
+    let principal = access::principal(request.headers());
+    match take(&app, request, &principal).await {
         Ok(stored) => (StatusCode::ACCEPTED, Json(json!({ "documents": stored }))).into_response(),
         Err(e) => problem::respond(&e, &id.0),
     }
 }
 
 /// Stores file after file. One file is held back until the next part begins, because a category mostly comes last.
-async fn take(app: &App, request: Request, owner: &str) -> Result<Vec<LedgerRow>> {
+async fn take(app: &App, request: Request, by: &Principal) -> Result<Vec<LedgerRow>> {
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| {
         let sentence = "send files as multipart/form-data, each in a part named `file`";
         Error::new(ErrorKind::UnsupportedMediaType, sentence).caused_by(e)
@@ -65,7 +66,7 @@ async fn take(app: &App, request: Request, owner: &str) -> Result<Vec<LedgerRow>
         }
         let name = intake::file_name(&file_name)?;
         let bytes = read_part(part, app.config.ingest.max_document_bytes).await?;
-        held = Some(Submission { name, bytes, owner: owner.to_owned(), category: None });
+        held = Some(Submission { name, bytes, by: by.clone(), category: None });
     }
     let Some(file) = held else {
         return Err(Error::new(ErrorKind::InvalidRequest, "the upload holds no file; name its part `file`"));

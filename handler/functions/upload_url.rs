@@ -43,7 +43,7 @@ async fn upload_url(State(app): State<Arc<App>>, Extension(id): Extension<Reques
 }
 
 async fn take(app: &App, request: Request) -> Result<LedgerRow> {
-    let owner = access::owner(&access::principal(request.headers())).to_owned();
+    let by = access::principal(request.headers());
     if !is_json(request.headers()) {
         return Err(Error::new(ErrorKind::UnsupportedMediaType, "send the address as application/json"));
     }
@@ -55,5 +55,5 @@ async fn take(app: &App, request: Request) -> Result<LedgerRow> {
     let category = intake::category(asked.category.as_deref().unwrap_or_default())?;
     let fetched = app.fetcher.fetch(&asked.url).await?;
     let name = web_name::of(&fetched.url, &fetched.content_type)?;
-    app.ingest.accept(Submission { name, bytes: fetched.bytes, owner, category }).await
+    app.ingest.accept(Submission { name, bytes: fetched.bytes, by, category }).await
 }

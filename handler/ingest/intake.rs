@@ -1,14 +1,17 @@
 //! The way in for documents that callers bring: names and categories are checked, the owner's quota is kept, the bytes go
 //! into storage. From there a document goes the same way as one dropped into storage by hand.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::ledger::{LedgerRow, State};
 use super::pipeline::Ingest;
 use super::reconcile::is_hidden;
-use crate::document::{DocumentId, DocumentName};
+use super::rights;
+use crate::document::{DocumentId, DocumentName, Principal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::stores::blobs::Condition;
+use crate::stores::blobs::{Condition, PutOptions};
 
 /// Longest category, in characters.
 const MAX_CATEGORY_CHARS: usize = 100;
@@ -21,7 +24,7 @@ pub struct Submission {
     /// Its content.
     pub bytes: Bytes,
     /// Who brings it.
-    pub owner: String,
+    pub by: Principal,
     /// What to sort it under.
     pub category: Option<String>,
 }
@@ -29,22 +32,43 @@ pub struct Submission {
 impl Ingest {
     /// Puts a document into storage and says so in the ledger. Doing it again replaces the document by itself.
     pub async fn accept(&self, submission: Submission) -> Result<LedgerRow> {
-        let Submission { name, bytes, owner, category } = submission;
-        let id = DocumentId::of(&name);
+        let Submission { name, bytes, by, category } = submission;
+        let (id, owner) = (DocumentId::of(&name), by.owner().to_owned());
         let replaces = self.ledger.get(&id).await?.is_some_and(|row| row.state != State::Deleted);
         let most = self.settings.max_documents_per_owner;
-        if !replaces && self.ledger.count_of(&owner).await? >= most {
+        if !replaces && self.ledger.count_of(by.owner()).await? >= most {
             let sentence =
                 format!("{most} documents were uploaded already; delete some, or raise MAX_DOCUMENTS_PER_USER");
             return Err(Error::new(ErrorKind::QuotaExceeded, sentence));
         }
+        let mut metadata = self.kept_rights(&name, &by).await?;
+        metadata.insert(rights::OWNER.to_owned(), owner);
+        metadata.extend(category.map(|category| (rights::CATEGORY.to_owned(), category)));
+        let standing = self.settings.rights.standing(name.as_str(), &metadata);
         let size_bytes = bytes.len() as u64;
-        self.documents.put(name.as_str(), bytes, Condition::Always).await?;
-        self.ledger.queue(&id, name.as_str(), &owner, category.as_deref(), size_bytes).await
+        self.documents.put_with(name.as_str(), bytes, PutOptions { condition: Condition::Always, metadata }).await?;
+        self.ledger.queue(&id, name.as_str(), &standing, size_bytes).await
+    }
+
+    /// What the document of that name says of its readers, which a new version must not widen. Whoever may not read it may
+    /// not replace it either.
+    async fn kept_rights(&self, name: &DocumentName, by: &Principal) -> Result<BTreeMap<String, String>> {
+        let Some(found) = self.documents.head(name.as_str()).await? else { return Ok(BTreeMap::new()) };
+        if !by.may_read(&self.standing(&found).readers) {
+            return Err(Error::new(ErrorKind::InvalidName, "this name cannot be used; choose another one"));
+        }
+        let is_right = |name: &str| matches!(name, rights::ALLOWED_USERS | rights::ALLOWED_GROUPS);
+        Ok(found.metadata.into_iter().filter(|(name, _)| is_right(name)).collect())
     }
 
     /// Sorts a document that is in storage under a category.
     pub async fn categorize(&self, row: &LedgerRow, category: &str) -> Result<LedgerRow> {
+        if let Some(blob) = self.documents.get(&row.name, None).await? {
+            let mut metadata = blob.meta.metadata;
+            metadata.insert(rights::CATEGORY.to_owned(), category.to_owned());
+            let options = PutOptions { condition: Condition::IfMatch(blob.meta.etag), metadata };
+            self.documents.put_with(&row.name, blob.bytes, options).await?;
+        }
         self.ledger.update(&row.id, &row.name, |row| row.category = Some(category.to_owned())).await
     }
 }

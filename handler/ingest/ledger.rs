@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::rights::Standing;
 use crate::clock::Clock;
 use crate::document::{DocumentId, DocumentVersion};
 use crate::error::{Error, ErrorKind, Result};
@@ -69,6 +70,9 @@ pub struct LedgerRow {
     /// What people sort it under; none when nobody said.
     #[serde(default)]
     pub category: Option<String>,
+    /// Marks of those who may read what can be found of it; of a document without passages, who may know of it.
+    #[serde(default)]
+    pub readers: Vec<String>,
     /// Size of the content.
     pub size_bytes: u64,
     /// Pages, for formats that have them.
@@ -100,6 +104,7 @@ impl LedgerRow {
             error: None,
             owner: None,
             category: None,
+            readers: Vec::new(),
             size_bytes: 0,
             pages: None,
             passages: 0,
@@ -108,6 +113,15 @@ impl LedgerRow {
             first_seen: now,
             updated: now,
             lease_until: None,
+        }
+    }
+
+    /// Takes over how the document stands. Who may read its passages changes with the passages, and not before.
+    pub fn stands(&mut self, standing: &Standing) {
+        self.owner.clone_from(&standing.owner);
+        self.category.clone_from(&standing.category);
+        if self.passages == 0 {
+            self.readers.clone_from(&standing.readers);
         }
     }
 
@@ -193,17 +207,9 @@ impl Ledger {
     }
 
     /// Says that a caller uploaded a document, which is now in storage. Whoever began with it meanwhile is not disturbed.
-    pub async fn queue(
-        &self,
-        id: &DocumentId,
-        name: &str,
-        owner: &str,
-        category: Option<&str>,
-        size_bytes: u64,
-    ) -> Result<LedgerRow> {
+    pub async fn queue(&self, id: &DocumentId, name: &str, standing: &Standing, size_bytes: u64) -> Result<LedgerRow> {
         self.update(id, name, |row| {
-            row.owner = Some(owner.to_owned());
-            row.category = category.map(str::to_owned);
+            row.stands(standing);
             if row.version.is_none() || row.state == State::Deleted {
                 row.state = State::Queued;
                 row.size_bytes = size_bytes;
@@ -225,6 +231,7 @@ impl Ledger {
         id: &DocumentId,
         name: &str,
         version: &DocumentVersion,
+        standing: &Standing,
         size_bytes: u64,
     ) -> Result<LedgerRow> {
         let lease_until = self.clock.now() + self.lease;
@@ -232,6 +239,7 @@ impl Ledger {
             let same = row.version.as_ref() == Some(version) && row.state != State::Deleted;
             row.attempts = if same { row.attempts + 1 } else { 1 };
             row.state = State::Processing;
+            row.stands(standing);
             row.version = Some(version.clone());
             row.size_bytes = size_bytes;
             row.lease_until = Some(lease_until);

@@ -13,5 +13,7 @@ pub mod overview;
 pub mod pipeline;
 pub mod public_address;
 pub mod reconcile;
+pub mod rights;
+pub mod settled;
 pub mod tokens;
 pub mod web_name;

@@ -13,13 +13,14 @@ use super::chunk::{ChunkSettings, chunk};
 use super::extract::Extractor;
 use super::ledger::{Ledger, LedgerRow, State};
 use super::locks::NameLocks;
+use super::rights::{RightsSettings, Standing};
 use super::tokens;
 use crate::clock::Clock;
 use crate::crash;
-use crate::document::{DocumentId, DocumentName, DocumentVersion, Passage, Principal, content_hash};
+use crate::document::{DocumentId, DocumentName, DocumentVersion, Passage, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
-use crate::index::segments::manifest::{Outcome, Place};
+use crate::index::segments::manifest::Outcome;
 use crate::index::segments::segment::Row;
 use crate::index::segments::writer::Upsert;
 use crate::stores::blobs::{Blob, BlobMeta, BlobStore};
@@ -39,6 +40,8 @@ pub struct IngestSettings {
     pub max_attempts: u32,
     /// Documents that one owner may have uploaded.
     pub max_documents_per_owner: u64,
+    /// Who may read what says nothing of itself.
+    pub rights: RightsSettings,
     /// How documents are cut.
     pub chunk: ChunkSettings,
     /// How long whoever works on a document is believed to be alive.
@@ -86,6 +89,7 @@ pub enum Synced {
 /// What was made of one version.
 struct Read {
     version: DocumentVersion,
+    standing: Standing,
     content_hash: String,
     pages: Option<u32>,
     passages: Vec<Passage>,
@@ -104,17 +108,21 @@ impl Ingest {
             let found = match self.documents.head(name.as_str()).await {
                 Ok(Some(found)) => found,
                 Ok(None) => return self.remove(&id, name).await,
-                Err(e) => return self.failed(&id, name, e, 0).await,
+                Err(e) => {
+                    // Storage says nothing of it, so its name alone decides who may know.
+                    let standing = self.settings.rights.standing(name.as_str(), &BTreeMap::new());
+                    return self.failed(&id, name, e, 0, &standing).await;
+                }
             };
-            let version = version_of(&found);
+            let (version, standing) = (version_of(&found), self.standing(&found));
             if let Some(settled) = self.settled(&id, name, &found).await? {
                 return Ok(settled);
             }
-            let row = self.ledger.claim(&id, name.as_str(), &version, found.size_bytes).await?;
+            let row = self.ledger.claim(&id, name.as_str(), &version, &standing, found.size_bytes).await?;
             crash::point("claimed");
             let done = match self.ingest(name, &found, &row).await {
                 Ok(done) => done,
-                Err(e) => return self.failed(&id, name, e, row.attempts).await,
+                Err(e) => return self.failed(&id, name, e, row.attempts, &standing).await,
             };
             // Whoever replaced or deleted the document meanwhile may have had to give way to us: look once more.
             let now = self.documents.head(name.as_str()).await?.as_ref().map(version_of);
@@ -141,54 +149,23 @@ impl Ingest {
     /// Records a blob whose name no document can have.
     pub async fn refuse_name(&self, raw: &str, error: &Error) -> Result<Synced> {
         let shown: String = raw.chars().take(200).flat_map(char::escape_debug).collect();
-        self.ledger.fail(&DocumentId::of_raw(raw), &shown, State::Quarantined, error).await?;
+        let id = DocumentId::of_raw(raw);
+        self.ledger.fail(&id, &shown, State::Quarantined, error).await?;
+        let standing = self.settings.rights.standing(raw, &BTreeMap::new());
+        self.ledger.update(&id, &shown, |row| row.stands(&standing)).await?;
         Ok(Synced::Quarantined { code: error.kind().row().code })
     }
 
-    /// How passages are made at present; a document made otherwise is made anew by the timer.
-    pub fn recipe(&self) -> String {
-        let chunk = &self.settings.chunk;
-        format!("{RECIPE_VERSION}/{}/{}-{}", self.index.analyzer_name(), chunk.tokens, chunk.overlap_tokens)
+    /// How a blob stands among people.
+    pub fn standing(&self, meta: &BlobMeta) -> Standing {
+        self.settings.rights.standing(&meta.name, &meta.metadata)
     }
 
-    /// What there is to say without work: the index has this version already, or it is known to be unreadable.
-    async fn settled(&self, id: &DocumentId, name: &DocumentName, found: &BlobMeta) -> Result<Option<Synced>> {
-        let version = version_of(found);
-        let row = match self.ledger.get(id).await? {
-            Some(row) => row,
-            None => return self.adopt(id, name, found).await,
-        };
-        if row.version.as_ref() != Some(&version) {
-            return Ok(None);
-        }
-        let same_recipe = row.recipe.as_deref() == Some(self.recipe().as_str());
-        if row.state == State::Quarantined && same_recipe {
-            let kinds = ErrorKind::ALL.iter().map(|kind| kind.row().code);
-            let code = kinds.into_iter().find(|code| row.error.as_ref().is_some_and(|error| error.code == *code));
-            return Ok(Some(Synced::Quarantined { code: code.unwrap_or("internal") }));
-        }
-        let visible = row.state == State::Indexed && same_recipe && self.index.entry(id).await?.is_some();
-        Ok(visible.then_some(Synced::Unchanged))
-    }
-
-    /// Writes the row of a document that is in the index while the ledger does not know it, as after the loss of a ledger.
-    async fn adopt(&self, id: &DocumentId, name: &DocumentName, found: &BlobMeta) -> Result<Option<Synced>> {
-        let entry = self.index.entry(id).await?;
-        let Some(entry) = entry.filter(|entry| entry.version == version_of(found) && entry.recipe == self.recipe())
-        else {
-            return Ok(None);
-        };
-        let adopt = |row: &mut LedgerRow| {
-            row.state = State::Indexed;
-            row.version = Some(entry.version.clone());
-            row.recipe = Some(entry.recipe.clone());
-            row.size_bytes = found.size_bytes;
-            if let Place::Live { passages, .. } = entry.place {
-                row.passages = passages;
-            }
-        };
-        self.ledger.update(id, name.as_str(), adopt).await?;
-        Ok(Some(Synced::Unchanged))
+    /// How passages are made at present, and for which readers; a document made otherwise is made anew by the timer.
+    pub fn recipe(&self, standing: &Standing) -> String {
+        let (chunk, analyzer) = (&self.settings.chunk, self.index.analyzer_name());
+        let readers = standing.readers_mark();
+        format!("{RECIPE_VERSION}/{analyzer}/{}-{}/{readers}", chunk.tokens, chunk.overlap_tokens)
     }
 
     async fn remove(&self, id: &DocumentId, name: &DocumentName) -> Result<Synced> {
@@ -215,9 +192,10 @@ impl Ingest {
         let fetch_ms = elapsed_ms(fetching);
         crash::point("fetched");
         let same_content = row.content_hash.as_deref() == Some(content_hash(&blob.bytes).as_str());
-        let same_recipe = row.recipe.as_deref() == Some(self.recipe().as_str());
+        let standing = self.standing(&blob.meta);
+        let same_recipe = row.recipe.as_deref() == Some(self.recipe(&standing).as_str());
         if same_content && same_recipe && self.index.entry(id).await?.is_some() {
-            self.finish_unchanged(row, &version_of(&blob.meta)).await?;
+            self.finish_unchanged(row, &version_of(&blob.meta), &standing).await?;
             return Ok(Synced::Indexed { passages: row.passages });
         }
         let mut read = self.read(name, blob).await?;
@@ -241,6 +219,7 @@ impl Ingest {
 
     async fn read(&self, name: &DocumentName, blob: Blob) -> Result<Read> {
         let (version, content_hash) = (version_of(&blob.meta), content_hash(&blob.bytes));
+        let standing = self.standing(&blob.meta);
         let extracting = Instant::now();
         let extracted = self.extractor.extract(name, blob.bytes).await?;
         let extract_ms = elapsed_ms(extracting);
@@ -255,7 +234,7 @@ impl Ingest {
         }
         let phases_ms =
             BTreeMap::from([("extract".to_owned(), extract_ms), ("chunk".to_owned(), elapsed_ms(chunking))]);
-        Ok(Read { version, content_hash, pages, passages, phases_ms })
+        Ok(Read { version, standing, content_hash, pages, passages, phases_ms })
     }
 
     /// Makes the version visible and says so in the ledger.
@@ -263,9 +242,9 @@ impl Ingest {
         let indexing = Instant::now();
         let count = u32::try_from(read.passages.len()).unwrap_or(u32::MAX);
         let token_count: usize = read.passages.iter().map(|passage| tokens::estimate(&passage.text)).sum();
-        let readers = vec![Principal::EVERYONE.to_owned()];
-        let rows = read.passages.into_iter().map(|passage| Row { passage, readers: readers.clone() }).collect();
-        let recipe = self.recipe();
+        let (standing, recipe) = (&read.standing, self.recipe(&read.standing));
+        let to_row = |passage| Row { passage, readers: standing.readers.clone() };
+        let rows = read.passages.into_iter().map(to_row).collect();
         let upsert = Upsert { name: name.clone(), version: read.version.clone(), recipe: recipe.clone(), rows };
         if self.index.upsert(upsert).await? == Outcome::Superseded {
             return Ok(Synced::Unchanged);
@@ -279,6 +258,8 @@ impl Ingest {
                 row.version = Some(read.version.clone());
                 row.content_hash = Some(read.content_hash.clone());
                 row.recipe = Some(recipe.clone());
+                row.stands(standing);
+                row.readers.clone_from(&standing.readers);
                 row.error = None;
                 row.pages = read.pages;
                 row.passages = count;
@@ -292,10 +273,11 @@ impl Ingest {
         Ok(Synced::Indexed { passages: count })
     }
 
-    async fn finish_unchanged(&self, row: &LedgerRow, version: &DocumentVersion) -> Result<()> {
+    async fn finish_unchanged(&self, row: &LedgerRow, version: &DocumentVersion, standing: &Standing) -> Result<()> {
         let finish = |row: &mut LedgerRow| {
             row.state = State::Indexed;
             row.version = Some(version.clone());
+            row.stands(standing);
             row.error = None;
             row.lease_until = None;
         };
@@ -303,7 +285,14 @@ impl Ingest {
     }
 
     /// Records a failed attempt. Lasting trouble is settled by that; passing trouble goes back to the caller.
-    async fn failed(&self, id: &DocumentId, name: &DocumentName, error: Error, attempts: u32) -> Result<Synced> {
+    async fn failed(
+        &self,
+        id: &DocumentId,
+        name: &DocumentName,
+        error: Error,
+        attempts: u32,
+        standing: &Standing,
+    ) -> Result<Synced> {
         let code = error.kind().row().code;
         if error.is_passing() && attempts < self.settings.max_attempts {
             self.ledger.fail(id, name.as_str(), State::Failed, &error).await?;
@@ -312,9 +301,13 @@ impl Ingest {
         }
         // What was visible is no longer what storage holds.
         self.index.remove(id).await?;
-        let recipe = self.recipe();
         self.ledger.fail(id, name.as_str(), State::Quarantined, &error).await?;
-        self.ledger.update(id, name.as_str(), |row| row.recipe = Some(recipe.clone())).await?;
+        let recipe = self.recipe(standing);
+        let settle = |row: &mut LedgerRow| {
+            row.stands(standing);
+            row.recipe = Some(recipe.clone());
+        };
+        self.ledger.update(id, name.as_str(), settle).await?;
         warn!(document.id = %id, error.code = code, cause = %one_line(&error.chain()), attempts, "quarantined a document");
         Ok(Synced::Quarantined { code })
     }

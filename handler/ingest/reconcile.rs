@@ -175,7 +175,7 @@ impl Ingest {
     }
 
     fn drift_of(&self, blob: &BlobMeta, row: Option<&LedgerRow>, entry: Option<&DocumentEntry>) -> Option<Drift> {
-        let (version, recipe, now) = (version_of(blob), self.recipe(), self.clock.now());
+        let (version, recipe, now) = (version_of(blob), self.recipe(&self.standing(blob)), self.clock.now());
         if DocumentName::parse(&blob.name).is_err() && row.is_some_and(|row| row.state == State::Quarantined) {
             return None;
         }

@@ -1,12 +1,13 @@
 //! The contract of a blob store, held against every form there is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use knowledge_worker::error::ErrorKind;
 use knowledge_worker::stores::blobs::azure::AzureBlobs;
 use knowledge_worker::stores::blobs::local::LocalBlobs;
-use knowledge_worker::stores::blobs::{BlobStore, Condition, Reread, list_all};
+use knowledge_worker::stores::blobs::{BlobStore, Condition, PutOptions, Reread, list_all};
 use uuid::Uuid;
 
 use crate::support::azurite;
@@ -158,6 +159,67 @@ async fn names_that_are_none_are_refused_and_touch_nothing() {
         assert!(store.list("", None, 10).await.unwrap().blobs.is_empty());
     })
     .await;
+}
+
+fn said(values: &[(&str, &str)], condition: Condition) -> PutOptions {
+    let metadata = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    PutOptions { condition, metadata }
+}
+
+#[tokio::test]
+async fn what_is_said_about_a_blob_comes_with_it() {
+    on_every_form(|store| async move {
+        let options = said(&[("category", "Übersicht 50%, \u{1f6a2}"), ("owner", "t1/ann")], Condition::Always);
+        let put = store.put_with("a/b.txt", bytes("alpha"), options.clone()).await.unwrap();
+        assert_eq!(put.metadata, options.metadata);
+        let head = store.head("a/b.txt").await.unwrap().unwrap();
+        assert_eq!((&head.metadata, &head.etag), (&options.metadata, &put.etag));
+        assert_eq!(store.get("a/b.txt", None).await.unwrap().unwrap().meta, head);
+        assert_eq!(store.get("a/b.txt", Some(1..3)).await.unwrap().unwrap().meta, head);
+        assert_eq!(store.list("", None, 10).await.unwrap().blobs, std::slice::from_ref(&head));
+        assert!(matches!(store.get_unless("a/b.txt", &put.etag).await.unwrap(), Reread::Unchanged));
+        store.put("plain", bytes("beta"), Condition::Always).await.unwrap();
+        assert_eq!(store.head("plain").await.unwrap().unwrap().metadata, BTreeMap::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_etag_follows_what_is_said_too() {
+    on_every_form(|store| async move {
+        let first = store.put_with("a", bytes("one"), said(&[("owner", "ann")], Condition::IfAbsent)).await.unwrap();
+        let matching = Condition::IfMatch(first.etag.clone());
+        let second = store.put_with("a", bytes("one"), said(&[("owner", "bob")], matching.clone())).await.unwrap();
+        assert_ne!(first.etag, second.etag);
+        assert!(second.modified >= first.modified);
+        let stale = store.put_with("a", bytes("one"), said(&[("owner", "eve")], matching)).await.unwrap_err();
+        assert_eq!(stale.kind(), ErrorKind::PreconditionFailed);
+        assert_eq!(store.head("a").await.unwrap().unwrap().metadata["owner"], "bob");
+        let forgotten = store.put("a", bytes("one"), Condition::Always).await.unwrap();
+        assert_ne!(forgotten.etag, second.etag);
+        assert_eq!(store.head("a").await.unwrap().unwrap(), forgotten);
+        assert_eq!(forgotten.metadata, BTreeMap::new());
+        store.put_with("a", bytes("one"), said(&[("owner", "ann")], Condition::Always)).await.unwrap();
+        assert!(store.delete("a").await.unwrap());
+        store.put("a", bytes("one"), Condition::Always).await.unwrap();
+        assert_eq!(store.head("a").await.unwrap().unwrap().metadata, BTreeMap::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_replaced_by_hand_keeps_what_was_said_about_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalBlobs::open(folder.path()).unwrap();
+    let first = store.put_with("x/a", bytes("one"), said(&[("owner", "ann")], Condition::Always)).await.unwrap();
+    std::fs::write(folder.path().join("x/a"), "two").unwrap();
+    let by_hand = store.head("x/a").await.unwrap().unwrap();
+    assert_ne!(by_hand.etag, first.etag);
+    assert_eq!(by_hand.metadata, first.metadata);
+    // What cannot be read may not count as nothing: it says who may read the blob.
+    std::fs::write(folder.path().join(".kw-meta/x/a"), "{\"now\"").unwrap();
+    assert_eq!(store.head("x/a").await.unwrap_err().kind(), ErrorKind::StoreUnavailable);
+    assert_eq!(store.get("x/a", None).await.unwrap_err().kind(), ErrorKind::StoreUnavailable);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use knowledge_worker::index::segments::manifest::Place;
 use knowledge_worker::ingest::ledger::State;
 use knowledge_worker::ingest::pipeline::Synced;
 use knowledge_worker::ingest::reconcile::{Drift, last_report};
+use knowledge_worker::ingest::rights::Standing;
 
 use crate::support::app::{TestApp, document_name};
 
@@ -140,7 +141,7 @@ async fn a_document_claimed_by_a_dead_process_is_taken_up_again() {
     let elsewhere = test.again(&[("INVOCATION_TIMEOUT_SECONDS", "1")]);
     let mut version = row.version.unwrap();
     version.etag = "claimed-by-somebody-else".to_owned();
-    elsewhere.ingest.ledger.claim(&row.id, name.as_str(), &version, 1).await.unwrap();
+    elsewhere.ingest.ledger.claim(&row.id, name.as_str(), &version, &Standing::default(), 1).await.unwrap();
     let too_early = test.app.ingest.reconcile(in_a_minute(), &test.app.records).await.unwrap();
     assert!(too_early.drift.is_empty(), "its lease has not ended: {too_early:?}");
     let later = knowledge_worker::clock::Clock::manual(test.clock.now() + chrono::TimeDelta::seconds(2));

@@ -28,5 +28,6 @@ mod layers;
 mod models;
 mod package;
 mod record_stores;
+mod rights;
 mod samples;
 mod serve;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use knowledge_worker::error::Result;
-use knowledge_worker::stores::blobs::{Blob, BlobMeta, BlobPage, BlobStore, Condition, Reread};
+use knowledge_worker::stores::blobs::{Blob, BlobMeta, BlobPage, BlobStore, PutOptions, Reread};
 use knowledge_worker::stores::records::{Precondition, Record, RecordPage, RecordStore};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -74,9 +74,9 @@ impl BlobStore for DyingBlobs {
         self.0.get_unless(name, known).await
     }
 
-    async fn put(&self, name: &str, bytes: Bytes, condition: Condition) -> Result<BlobMeta> {
+    async fn put_with(&self, name: &str, bytes: Bytes, options: PutOptions) -> Result<BlobMeta> {
         self.1.write().await;
-        self.0.put(name, bytes, condition).await
+        self.0.put_with(name, bytes, options).await
     }
 
     async fn delete(&self, name: &str) -> Result<bool> {

@@ -3,6 +3,7 @@
 //! Signs in with an Entra token, or with the account key of a connection string for Azurite and local work. ETags are kept
 //! without their quotes, because a listing gives them bare and a header quoted.
 
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,15 +15,16 @@ use azure_core::http::{
 };
 use azure_storage_blob::models::{
     BlobClientDownloadOptions, BlobClientGetPropertiesResultHeaders, BlobClientUploadOptions,
-    BlobContainerClientListBlobsOptions,
+    BlobContainerClientListBlobsOptions, ListBlobsIncludeItem,
 };
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
-use super::{Blob, BlobMeta, BlobPage, BlobStore, Condition, Reread};
+use super::{Blob, BlobMeta, BlobPage, BlobStore, Condition, PutOptions, Reread};
 use crate::document::DocumentName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::shared_key::{SharedKey, StorageAccount};
@@ -31,6 +33,9 @@ use crate::stores::shared_key::{SharedKey, StorageAccount};
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a failed call is tried again, and for how long at most.
 const MAX_RETRIES: u32 = 2;
+
+/// What a value of metadata, which travels in a header, is not sent as it is: whatever is not printable ASCII.
+const UNFIT_FOR_HEADER: &AsciiSet = &CONTROLS.add(b'%');
 
 /// A blob store in one container.
 #[derive(Clone)]
@@ -73,10 +78,11 @@ impl AzureBlobs {
         Ok(Self { container: Arc::new(client), address })
     }
 
-    async fn upload(&self, name: &str, bytes: Bytes, condition: &Condition) -> azure_core::Result<BlobMeta> {
+    async fn upload(&self, name: &str, bytes: Bytes, put: &PutOptions) -> azure_core::Result<BlobMeta> {
         let size_bytes = bytes.len() as u64;
-        let mut options = BlobClientUploadOptions::default();
-        match condition {
+        let metadata = (!put.metadata.is_empty()).then(|| encoded(&put.metadata));
+        let mut options = BlobClientUploadOptions { metadata, ..Default::default() };
+        match &put.condition {
             Condition::Always => {}
             Condition::IfAbsent => options.if_none_match = Some(Etag::from("*")),
             Condition::IfMatch(etag) => options.if_match = Some(quoted(etag)),
@@ -88,6 +94,7 @@ impl AzureBlobs {
             size_bytes,
             etag: stored.etag.map(bare).unwrap_or_default(),
             modified: time_of(stored.last_modified),
+            metadata: put.metadata.clone(),
         })
     }
 
@@ -97,7 +104,9 @@ impl AzureBlobs {
         let bytes = found.body.collect().await?;
         let size_bytes = bytes.len() as u64;
         let etag = properties.etag.map(bare).unwrap_or_default();
-        let meta = BlobMeta { name: name.to_owned(), size_bytes, etag, modified: time_of(properties.last_modified) };
+        let modified = time_of(properties.last_modified);
+        let metadata = decoded(properties.metadata);
+        let meta = BlobMeta { name: name.to_owned(), size_bytes, etag, modified, metadata };
         Ok(Blob { meta, bytes })
     }
 }
@@ -114,6 +123,7 @@ impl BlobStore for AzureBlobs {
                 size_bytes: properties.content_length()?.unwrap_or(0),
                 etag: properties.etag()?.map(bare).unwrap_or_default(),
                 modified: time_of(properties.last_modified()?),
+                metadata: decoded(properties.metadata()?),
             })
         };
         read().map(Some).map_err(|e| unavailable(Failure::Client(e)))
@@ -149,13 +159,13 @@ impl BlobStore for AzureBlobs {
         }
     }
 
-    async fn put(&self, name: &str, bytes: Bytes, condition: Condition) -> Result<BlobMeta> {
+    async fn put_with(&self, name: &str, bytes: Bytes, options: PutOptions) -> Result<BlobMeta> {
         let checked = checked(name)?;
-        let mut stored = call(self.upload(checked, bytes.clone(), &condition)).await;
+        let mut stored = call(self.upload(checked, bytes.clone(), &options)).await;
         if matches!(&stored, Err(e) if e.status() == Some(StatusCode::NotFound)) {
             // Two first writers may both make the container; the second one's refusal does no harm.
             let _made = call(async { self.container.create(None).await.map(|_| ()) }).await;
-            stored = call(self.upload(checked, bytes, &condition)).await;
+            stored = call(self.upload(checked, bytes, &options)).await;
         }
         stored.map_err(|e| match e.status() {
             Some(StatusCode::PreconditionFailed | StatusCode::Conflict) => {
@@ -175,6 +185,7 @@ impl BlobStore for AzureBlobs {
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<BlobPage> {
         let options = BlobContainerClientListBlobsOptions {
             prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
+            include: Some(vec![ListBlobsIncludeItem::Metadata]),
             marker: after.map(str::to_owned),
             maxresults: Some(i32::try_from(limit).unwrap_or(i32::MAX).clamp(1, 5_000)),
             ..Default::default()
@@ -190,11 +201,13 @@ impl BlobStore for AzureBlobs {
         let Some(page) = unless_absent(answer)?.flatten() else { return Ok(BlobPage::default()) };
         let blobs = page.blob_items.into_iter().filter_map(|item| {
             let properties = item.properties?;
+            let metadata = item.metadata.and_then(|metadata| metadata.values).unwrap_or_default();
             Some(BlobMeta {
                 name: item.name?,
                 size_bytes: properties.content_length.unwrap_or(0),
                 etag: properties.etag.map(bare).unwrap_or_default(),
                 modified: time_of(properties.last_modified),
+                metadata: decoded(metadata),
             })
         });
         Ok(BlobPage { blobs: blobs.collect(), next: page.next_marker.filter(|marker| !marker.is_empty()) })
@@ -253,6 +266,17 @@ fn unavailable(cause: Failure) -> Error {
 
 fn checked(name: &str) -> Result<&str> {
     DocumentName::parse(name).map(|_| name)
+}
+
+fn encoded(metadata: &BTreeMap<String, String>) -> HashMap<String, String> {
+    let encode = |value: &String| utf8_percent_encode(value, UNFIT_FOR_HEADER).to_string();
+    metadata.iter().map(|(name, value)| (name.clone(), encode(value))).collect()
+}
+
+/// Metadata as we or somebody else set them. Names come back in the case they were written in by whoever.
+fn decoded(metadata: HashMap<String, String>) -> BTreeMap<String, String> {
+    let decode = |value: String| percent_decode_str(&value).decode_utf8_lossy().into_owned();
+    metadata.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), decode(value))).collect()
 }
 
 fn bare(etag: Etag) -> String {

@@ -1,23 +1,23 @@
 //! The blob store in a folder: a blob is a file at its own name. Files that a person drops there by hand are blobs too.
 //!
-//! The ETag is the SHA-256 of the content; it is remembered as long as the file's size, times and inode stay the same.
+//! The ETag is the SHA-256 of the content, and of the metadata where there are any; the content's is remembered as long as the file's size, times and inode stay the same.
 //! Conditional writes hold a file lock, so that several processes agree. No name and no link leads out of the folder.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use sha2::{Digest, Sha256};
 
-use super::{Blob, BlobMeta, BlobPage, BlobStore, Condition, Reread};
-use crate::document::{DocumentName, content_hash, hex};
+use super::local_file::{Stamp, describe, hash_file, is_absent, remove, unavailable};
+use super::side_file::{self, Metadata, Said, SideFile};
+use super::{Blob, BlobMeta, BlobPage, BlobStore, Condition, PutOptions, Reread};
+use crate::document::{DocumentName, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Files of the store's own begin like this; they are no blobs and cannot be named.
@@ -34,16 +34,7 @@ pub struct LocalBlobs {
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
-    etags: Mutex<HashMap<PathBuf, (Stamp, String)>>,
-}
-
-/// What the file system says of a file; an equal stamp means an equal content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-    inode: u64,
+    hashes: Mutex<HashMap<PathBuf, (Stamp, String)>>,
 }
 
 impl LocalBlobs {
@@ -51,7 +42,7 @@ impl LocalBlobs {
     pub fn open(root: &Path) -> Result<Self> {
         let made = fs::create_dir_all(root).and_then(|()| root.canonicalize());
         let root = made.map_err(|e| unavailable(&format!("cannot use the folder {}", root.display()), e))?;
-        Ok(Self { inner: Arc::new(Inner { root, etags: Mutex::default() }) })
+        Ok(Self { inner: Arc::new(Inner { root, hashes: Mutex::default() }) })
     }
 
     /// The folder, without links.
@@ -88,9 +79,9 @@ impl BlobStore for LocalBlobs {
         .await
     }
 
-    async fn put(&self, name: &str, bytes: Bytes, condition: Condition) -> Result<BlobMeta> {
+    async fn put_with(&self, name: &str, bytes: Bytes, options: PutOptions) -> Result<BlobMeta> {
         let name = name.to_owned();
-        self.blocking(move |inner| inner.put(&name, &bytes, &condition)).await
+        self.blocking(move |inner| inner.put(&name, &bytes, options)).await
     }
 
     async fn delete(&self, name: &str) -> Result<bool> {
@@ -144,8 +135,14 @@ impl Inner {
     }
 
     fn head(&self, name: &str) -> Result<Option<BlobMeta>> {
+        Ok(self.look(name)?.map(|(meta, _)| meta))
+    }
+
+    /// What is known about a blob, and the hash of its content.
+    fn look(&self, name: &str) -> Result<Option<(BlobMeta, String)>> {
         let Some((path, mut file, metadata)) = self.open_file(name)? else { return Ok(None) };
-        self.meta_of(name, &path, &mut file, &metadata).map(Some)
+        let hash = self.hash_of(name, &path, &mut file, &metadata)?;
+        Ok(Some((self.meta_of(name, &hash, &metadata)?, hash)))
     }
 
     fn get(&self, name: &str, range: Option<Range<u64>>) -> Result<Option<Blob>> {
@@ -156,10 +153,11 @@ impl Inner {
             file.read_to_end(&mut bytes).map_err(failed)?;
             // The ETag is that of the bytes handed out, whatever happens to the file meanwhile.
             let size_bytes = bytes.len() as u64;
-            let meta = BlobMeta { etag: content_hash(&bytes), size_bytes, ..describe(name, &metadata) };
+            let meta = BlobMeta { size_bytes, ..self.meta_of(name, &content_hash(&bytes), &metadata)? };
             return Ok(Some(Blob { meta, bytes: bytes.into() }));
         };
-        let meta = self.meta_of(name, &path, &mut file, &metadata)?;
+        let hash = self.hash_of(name, &path, &mut file, &metadata)?;
+        let meta = self.meta_of(name, &hash, &metadata)?;
         let (start, end) = (range.start.min(meta.size_bytes), range.end.min(meta.size_bytes));
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(start)).map_err(failed)?;
@@ -167,36 +165,62 @@ impl Inner {
         Ok(Some(Blob { meta, bytes: bytes.into() }))
     }
 
-    fn meta_of(&self, name: &str, path: &Path, file: &mut File, metadata: &fs::Metadata) -> Result<BlobMeta> {
+    fn hash_of(&self, name: &str, path: &Path, file: &mut File, metadata: &fs::Metadata) -> Result<String> {
         let stamp = Stamp::of(metadata);
-        let known = self.etags.lock().expect("no holder of this lock panics").get(path).cloned();
-        let etag = match known {
-            Some((seen, etag)) if seen == stamp => etag,
-            _ => {
-                let etag =
-                    hash_file(file).map_err(|e| unavailable(&format!("cannot read the file of blob `{name}`"), e))?;
-                let mut etags = self.etags.lock().expect("no holder of this lock panics");
-                etags.insert(path.to_owned(), (stamp, etag.clone()));
-                etag
-            }
-        };
-        Ok(BlobMeta { etag, ..describe(name, metadata) })
+        let known = self.hashes.lock().expect("no holder of this lock panics").get(path).cloned();
+        if let Some((_, hash)) = known.filter(|(seen, _)| *seen == stamp) {
+            return Ok(hash);
+        }
+        let hash = hash_file(file).map_err(|e| unavailable(&format!("cannot read the file of blob `{name}`"), e))?;
+        let mut hashes = self.hashes.lock().expect("no holder of this lock panics");
+        hashes.insert(path.to_owned(), (stamp, hash.clone()));
+        Ok(hash)
     }
 
-    fn put(&self, name: &str, bytes: &[u8], condition: &Condition) -> Result<BlobMeta> {
+    fn meta_of(&self, name: &str, hash: &str, metadata: &fs::Metadata) -> Result<BlobMeta> {
+        let described = describe(name, metadata);
+        let Some((side, changed)) = self.side_file(name)? else {
+            return Ok(BlobMeta { etag: hash.to_owned(), ..described });
+        };
+        let metadata = side.of(hash);
+        let modified = described.modified.max(changed);
+        Ok(BlobMeta { etag: side_file::etag(hash, &metadata), modified, metadata, ..described })
+    }
+
+    /// What is kept beside a blob, and when that last changed.
+    fn side_file(&self, name: &str) -> Result<Option<(SideFile, DateTime<Utc>)>> {
+        let failed = |e| unavailable(&format!("cannot read the metadata of blob `{name}`"), e);
+        let opened = File::open(self.side_path(name)).and_then(|mut file| {
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            Ok((text, file.metadata()?))
+        });
+        match opened {
+            Ok((text, metadata)) => {
+                // Whoever may read the blob is said here, so a side file that is damaged must not count as none.
+                let side = serde_json::from_str(&text).map_err(|e| failed(e.into()))?;
+                Ok(Some((side, describe(name, &metadata).modified)))
+            }
+            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    fn side_path(&self, name: &str) -> PathBuf {
+        self.root.join(side_file::FOLDER).join(name)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8], options: PutOptions) -> Result<BlobMeta> {
         let path = self.path_of(name)?;
-        let _lock = match condition {
-            Condition::Always => None,
-            Condition::IfAbsent | Condition::IfMatch(_) => Some(self.lock()?),
-        };
-        let current = match condition {
-            Condition::Always => None,
-            _ => self.head(name)?,
-        };
-        let allowed = match condition {
+        let PutOptions { condition, metadata } = options;
+        let beside = !metadata.is_empty() || self.side_path(name).is_file();
+        let alone = beside || condition != Condition::Always;
+        let _lock = if alone { Some(self.lock()?) } else { None };
+        let current = if alone { self.look(name)? } else { None };
+        let allowed = match &condition {
             Condition::Always => true,
             Condition::IfAbsent => current.is_none(),
-            Condition::IfMatch(etag) => current.is_some_and(|meta| &meta.etag == etag),
+            Condition::IfMatch(etag) => current.as_ref().is_some_and(|(meta, _)| &meta.etag == etag),
         };
         if !allowed {
             return Err(Error::new(
@@ -204,9 +228,23 @@ impl Inner {
                 format!("blob `{name}` was changed by somebody else"),
             ));
         }
-        self.write(&path, bytes).map_err(|e| unavailable(&format!("cannot write blob `{name}`"), e))?;
+        let failed = |e| unavailable(&format!("cannot write blob `{name}`"), e);
+        let says_nothing = metadata.is_empty();
+        if beside {
+            let before = current.map(|(meta, content)| Said { content, metadata: meta.metadata });
+            self.write_side_file(name, content_hash(bytes), metadata, before).map_err(failed)?;
+        }
+        self.write(&path, bytes).map_err(failed)?;
+        if beside && says_nothing {
+            fs::remove_file(self.side_path(name)).map_err(failed)?;
+        }
         let absent = || Error::new(ErrorKind::StoreUnavailable, format!("blob `{name}` vanished while it was written"));
         self.head(name)?.ok_or_else(absent)
+    }
+
+    fn write_side_file(&self, name: &str, content: String, metadata: Metadata, before: Option<Said>) -> io::Result<()> {
+        let side = SideFile { now: Said { content, metadata }, before };
+        self.write(&self.side_path(name), &serde_json::to_vec(&side)?)
     }
 
     /// Writes beside the target and renames, so that nobody ever sees half a blob.
@@ -225,12 +263,10 @@ impl Inner {
 
     fn delete(&self, name: &str) -> Result<bool> {
         let path = self.path_of(name)?;
-        self.etags.lock().expect("no holder of this lock panics").remove(&path);
-        match fs::remove_file(&path) {
-            Ok(()) => Ok(true),
-            Err(e) if is_absent(&e) => Ok(false),
-            Err(e) => Err(unavailable(&format!("cannot delete blob `{name}`"), e)),
-        }
+        self.hashes.lock().expect("no holder of this lock panics").remove(&path);
+        // The content goes first: without its metadata it might be for other readers.
+        let removed = remove(&path).and_then(|removed| remove(&self.side_path(name)).map(|_| removed));
+        removed.map_err(|e| unavailable(&format!("cannot delete blob `{name}`"), e))
     }
 
     fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<BlobPage> {
@@ -258,6 +294,9 @@ impl Inner {
             let entry = entry?;
             let path = entry.path();
             let Some(name) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) else { continue };
+            if entry.file_name().to_string_lossy().starts_with(RESERVED_PREFIX) {
+                continue;
+            }
             if entry.file_type()?.is_dir() {
                 // A folder that cannot be read hides no other either.
                 let _unreadable = self.walk(&path, names);
@@ -272,47 +311,4 @@ impl Inner {
         let locked = File::create(self.root.join(".kw-lock")).and_then(|file| file.lock().map(|()| file));
         locked.map_err(|e| unavailable("cannot lock the folder", e))
     }
-}
-
-impl Stamp {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            inode: metadata.ino(),
-        }
-    }
-}
-
-/// Everything but the ETag. The time is the later of the content's and the entry's: a file moved or copied here with an
-/// old date still counts as new.
-fn describe(name: &str, metadata: &fs::Metadata) -> BlobMeta {
-    let stamp = Stamp::of(metadata);
-    let (seconds, nanoseconds) = stamp.modified.max(stamp.changed);
-    let modified =
-        DateTime::<Utc>::from_timestamp(seconds, u32::try_from(nanoseconds).unwrap_or(0)).unwrap_or_default();
-    BlobMeta { name: name.to_owned(), size_bytes: metadata.len(), etag: String::new(), modified }
-}
-
-fn hash_file(file: &mut File) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-    file.seek(SeekFrom::Start(0))?;
-    Ok(hex(&hasher.finalize()))
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory | IsADirectory | InvalidFilename)
-}
-
-fn unavailable(sentence: &str, cause: io::Error) -> Error {
-    Error::new(ErrorKind::StoreUnavailable, sentence).caused_by(cause)
 }

@@ -2,7 +2,10 @@
 
 pub mod azure;
 pub mod local;
+mod local_file;
+mod side_file;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -21,10 +24,12 @@ pub struct BlobMeta {
     pub name: String,
     /// Length in bytes.
     pub size_bytes: u64,
-    /// Changes whenever the content does. Opaque.
+    /// Changes whenever the content or the metadata does. Opaque.
     pub etag: String,
     /// When the blob last changed, as the store says.
     pub modified: DateTime<Utc>,
+    /// What was said about the blob when it was put; names in lower case.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// A blob's content, or the part of it that was asked for, with what is known about the whole.
@@ -45,6 +50,15 @@ pub enum Condition {
     IfAbsent,
     /// Only if the blob still has this ETag.
     IfMatch(String),
+}
+
+/// How a blob is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutOptions {
+    /// When the write may happen.
+    pub condition: Condition,
+    /// All that is said about the blob from now on; names are lower-case identifiers.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// The answer to a read that names the ETag already known.
@@ -83,8 +97,13 @@ pub trait BlobStore: Debug + Send + Sync {
     /// A blob, unless it still has the ETag `known`.
     async fn get_unless(&self, name: &str, known: &str) -> Result<Reread>;
 
-    /// Writes a blob when `condition` holds and says what is stored now.
-    async fn put(&self, name: &str, bytes: Bytes, condition: Condition) -> Result<BlobMeta>;
+    /// Writes a blob and its metadata, together or not at all, when the condition holds; says what is stored now.
+    async fn put_with(&self, name: &str, bytes: Bytes, options: PutOptions) -> Result<BlobMeta>;
+
+    /// Writes a blob without metadata; what was said about an earlier one of that name is forgotten.
+    async fn put(&self, name: &str, bytes: Bytes, condition: Condition) -> Result<BlobMeta> {
+        self.put_with(name, bytes, PutOptions { condition, metadata: BTreeMap::new() }).await
+    }
 
     /// Removes a blob; `false` if there was none.
     async fn delete(&self, name: &str) -> Result<bool>;

@@ -39,6 +39,10 @@ fn stored(besieged: &Besieged) -> BTreeSet<String> {
     fn walk(root: &Path, folder: &Path, names: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            // What the store keeps for itself is no document.
+            if path.file_name().unwrap().to_str().unwrap().starts_with(".kw-") {
+                continue;
+            }
             if path.is_dir() {
                 walk(root, &path, names);
             } else {

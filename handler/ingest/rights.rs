@@ -1,0 +1,184 @@
+//! Who may read a document, who owns it and what it is sorted under, from what storage says beside the content. Metadata of
+//! the blob decides; where it says nothing, the rule of the folder; where there is none, the default. Nothing inside a
+//! document has a say.
+
+use std::collections::BTreeMap;
+
+use crate::document::{Principal, content_hash};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Metadata: who brought the document, as `<tenant>/<subject>`.
+pub const OWNER: &str = "owner";
+/// Metadata: what the document is sorted under.
+pub const CATEGORY: &str = "category";
+/// Metadata: users who may read it, with commas between them.
+pub const ALLOWED_USERS: &str = "allowed_users";
+/// Metadata: groups that may read it, with commas between them.
+pub const ALLOWED_GROUPS: &str = "allowed_groups";
+
+/// Who may read what says nothing of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RightsSettings {
+    /// Rules of folders.
+    pub folders: Vec<FolderRule>,
+    /// Marks of those who may read documents that no rule is about.
+    pub default_readers: Vec<String>,
+}
+
+/// Who may read the documents of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderRule {
+    /// The folder, with the slash at its end.
+    pub folder: String,
+    /// Marks of those who may.
+    pub readers: Vec<String>,
+}
+
+/// How a document stands among people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Who brought it.
+    pub owner: Option<String>,
+    /// What it is sorted under.
+    pub category: Option<String>,
+    /// Marks of those who may read it, in order and each once; none means nobody.
+    pub readers: Vec<String>,
+}
+
+impl Standing {
+    /// A word that changes when the readers do.
+    pub fn readers_mark(&self) -> String {
+        content_hash(self.readers.join("\n").as_bytes())[..12].to_owned()
+    }
+}
+
+impl RightsSettings {
+    /// How the document of this name and metadata stands.
+    pub fn standing(&self, name: &str, metadata: &BTreeMap<String, String>) -> Standing {
+        let said = |key: &str| metadata.get(key).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let owner = said(OWNER).map(str::to_owned);
+        let mut readers = match (metadata.get(ALLOWED_USERS), metadata.get(ALLOWED_GROUPS)) {
+            (None, None) => self.of_folder(name),
+            // Metadata that names nobody says just that.
+            (users, groups) => {
+                let users = users.into_iter().flat_map(|users| marks("user", users));
+                users.chain(groups.into_iter().flat_map(|groups| marks("group", groups))).collect()
+            }
+        };
+        readers.extend(
+            owner.as_deref().filter(|owner| *owner != Principal::ANONYMOUS).and_then(|owner| mark("user", owner)),
+        );
+        if readers.iter().any(|reader| reader == Principal::EVERYONE) {
+            readers = vec![Principal::EVERYONE.to_owned()];
+        }
+        readers.sort_unstable();
+        readers.dedup();
+        Standing { owner, category: said(CATEGORY).map(str::to_owned), readers }
+    }
+
+    fn of_folder(&self, name: &str) -> Vec<String> {
+        let rules = self.folders.iter().filter(|rule| name.starts_with(&rule.folder));
+        rules
+            .max_by_key(|rule| rule.folder.len())
+            .map_or_else(|| self.default_readers.clone(), |rule| rule.readers.clone())
+    }
+}
+
+/// Reads rules such as `hr/=group:hr-team,user:boss;public/=everyone`.
+pub fn folder_rules(text: &str) -> Result<Vec<FolderRule>> {
+    let wrong = || {
+        let sentence =
+            "must be rules like `hr/=group:hr-team,user:boss;public/=everyone`, each folder with its slash and once";
+        Error::new(ErrorKind::Misconfigured, sentence)
+    };
+    let mut rules: Vec<FolderRule> = Vec::new();
+    for rule in text.split(';').map(str::trim).filter(|rule| !rule.is_empty()) {
+        let (folder, readers) = rule.split_once('=').ok_or_else(wrong)?;
+        let folder = folder.trim().trim_start_matches('/').to_owned();
+        if folder.len() < 2 || !folder.ends_with('/') || rules.iter().any(|rule| rule.folder == folder) {
+            return Err(wrong());
+        }
+        let readers =
+            readers.split(',').map(|reader| reader_of(reader.trim()).ok_or_else(wrong)).collect::<Result<Vec<_>>>()?;
+        rules.push(FolderRule { folder, readers: readers.into_iter().flatten().collect() });
+    }
+    Ok(rules)
+}
+
+/// `everyone`, `nobody`, `user:…` or `group:…`; the outer none is something else, the inner one nobody.
+fn reader_of(text: &str) -> Option<Option<String>> {
+    match text.split_once(':') {
+        None if text == "nobody" => Some(None),
+        None if text == Principal::EVERYONE => Some(Some(text.to_owned())),
+        Some((kind @ ("user" | "group"), id)) => mark(kind, id).map(Some),
+        _ => None,
+    }
+}
+
+fn marks(kind: &'static str, ids: &str) -> impl Iterator<Item = String> {
+    ids.split(',').filter_map(move |id| mark(kind, id))
+}
+
+/// The mark of a user or group. One that names no tenant is of the home tenant.
+fn mark(kind: &str, id: &str) -> Option<String> {
+    match id.trim() {
+        "" => None,
+        everyone if everyone == Principal::EVERYONE => Some(everyone.to_owned()),
+        id => match id.split_once('/') {
+            Some((tenant, id)) if !tenant.is_empty() && !id.is_empty() => Some(format!("{kind}:{tenant}/{id}")),
+            Some(_) => None,
+            None => Some(format!("{kind}:{}/{id}", Principal::HOME_TENANT)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, metadata: &[(&str, &str)], expected: &[&str]) {
+        let settings = RightsSettings {
+            folders: folder_rules("hr/=group:hr-team;hr/public/=everyone; hr/secret/=nobody;x/=user:t/a,group:g")
+                .expect("good rules"),
+            default_readers: vec!["everyone".to_owned()],
+        };
+        let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(settings.standing(name, &metadata).readers, expected, "{name} {metadata:?}");
+    }
+
+    #[test]
+    fn the_longest_folder_decides_and_else_the_default() {
+        check("a.txt", &[], &["everyone"]);
+        check("hr/a.txt", &[], &["group:home/hr-team"]);
+        check("hr/public/a.txt", &[], &["everyone"]);
+        check("hr/secret/a.txt", &[], &[]);
+        check("hr2/a.txt", &[], &["everyone"]);
+        check("x/a.txt", &[], &["group:home/g", "user:t/a"]);
+    }
+
+    #[test]
+    fn metadata_goes_before_folders_and_its_silence_is_no_permission() {
+        check("hr/a.txt", &[("allowed_users", "t/ann, bob,")], &["user:home/bob", "user:t/ann"]);
+        check("hr/a.txt", &[("allowed_groups", "everyone")], &["everyone"]);
+        check("a.txt", &[("allowed_groups", " , ")], &[]);
+        check("a.txt", &[("allowed_users", "/ann,t/")], &[]);
+        check("a.txt", &[("allowed_users", "ann"), ("allowed_groups", "ann")], &["group:home/ann", "user:home/ann"]);
+    }
+
+    #[test]
+    fn an_owner_reads_what_is_theirs_and_nobody_is_no_owner() {
+        check("hr/a.txt", &[("owner", "t/ann")], &["group:home/hr-team", "user:t/ann"]);
+        check("hr/secret/a.txt", &[("owner", "anonymous")], &[]);
+        check("a.txt", &[("owner", "t/ann")], &["everyone"]);
+    }
+
+    #[test]
+    fn rules_that_are_none_are_refused() {
+        for text in
+            ["hr", "hr=everyone", "/=everyone", "hr/=", "hr/=all", "hr/=team:x", "hr/=group:", "a/=everyone;a/=nobody"]
+        {
+            assert!(folder_rules(text).is_err(), "{text}");
+        }
+        assert_eq!(folder_rules(" ; ").expect("no rules"), []);
+    }
+}

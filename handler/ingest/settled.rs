@@ -1,0 +1,57 @@
+//! What there is to say about a version without work: the index has it, or it is known that it cannot be read. Enters: what
+//! storage says. Leaves: the outcome, or nothing when the version has to be read.
+
+use super::ledger::{LedgerRow, State};
+use super::pipeline::{Ingest, Synced, version_of};
+use crate::document::{DocumentId, DocumentName};
+use crate::error::{ErrorKind, Result};
+use crate::index::segments::manifest::Place;
+use crate::stores::blobs::BlobMeta;
+
+impl Ingest {
+    /// What there is to say without work: the index has this version already, or it is known to be unreadable.
+    pub(super) async fn settled(
+        &self,
+        id: &DocumentId,
+        name: &DocumentName,
+        found: &BlobMeta,
+    ) -> Result<Option<Synced>> {
+        let version = version_of(found);
+        let row = match self.ledger.get(id).await? {
+            Some(row) => row,
+            None => return self.adopt(id, name, found).await,
+        };
+        if row.version.as_ref() != Some(&version) {
+            return Ok(None);
+        }
+        let same_recipe = row.recipe.as_deref() == Some(self.recipe(&self.standing(found)).as_str());
+        if row.state == State::Quarantined && same_recipe {
+            let kinds = ErrorKind::ALL.iter().map(|kind| kind.row().code);
+            let code = kinds.into_iter().find(|code| row.error.as_ref().is_some_and(|error| error.code == *code));
+            return Ok(Some(Synced::Quarantined { code: code.unwrap_or("internal") }));
+        }
+        let visible = row.state == State::Indexed && same_recipe && self.index.entry(id).await?.is_some();
+        Ok(visible.then_some(Synced::Unchanged))
+    }
+
+    /// Writes the row of a document that is in the index while the ledger does not know it, as after the loss of a ledger.
+    async fn adopt(&self, id: &DocumentId, name: &DocumentName, found: &BlobMeta) -> Result<Option<Synced>> {
+        let (entry, standing) = (self.index.entry(id).await?, self.standing(found));
+        let recipe = self.recipe(&standing);
+        let Some(entry) = entry.filter(|entry| entry.version == version_of(found) && entry.recipe == recipe) else {
+            return Ok(None);
+        };
+        let adopt = |row: &mut LedgerRow| {
+            row.state = State::Indexed;
+            row.version = Some(entry.version.clone());
+            row.recipe = Some(entry.recipe.clone());
+            row.size_bytes = found.size_bytes;
+            row.stands(&standing);
+            if let Place::Live { passages, .. } = entry.place {
+                row.passages = passages;
+            }
+        };
+        self.ledger.update(id, name.as_str(), adopt).await?;
+        Ok(Some(Synced::Unchanged))
+    }
+}
