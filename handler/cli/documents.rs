@@ -119,10 +119,20 @@ fn show(object: &Value, json: bool) {
                 let members: Vec<String> = members.iter().map(|(name, value)| format!("{name} {value}")).collect();
                 table.add_row([name, &members.join(", ")]);
             }
+            Value::Array(items) => drop(table.add_row([name, &items.iter().map(line).collect::<Vec<_>>().join("\n")])),
             other => drop(table.add_row([name, &other.to_string()])),
         }
     }
     println!("{table}");
+}
+
+/// One item of a list: the values of an object beside each other, anything else as it is.
+fn line(item: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match item {
+        Value::Object(members) => members.values().map(text).collect::<Vec<_>>().join("  "),
+        other => text(other),
+    }
 }
 
 /// The rows as a table.

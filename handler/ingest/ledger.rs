@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::history::{self, Happening, LedgerEvent};
 use super::rights::Standing;
 use crate::clock::Clock;
 use crate::document::{DocumentId, DocumentVersion};
@@ -89,6 +90,9 @@ pub struct LedgerRow {
     pub updated: DateTime<Utc>,
     /// Until when whoever processes it may be believed to be alive.
     pub lease_until: Option<DateTime<Utc>>,
+    /// What happened to it, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<LedgerEvent>,
 }
 
 impl LedgerRow {
@@ -113,7 +117,13 @@ impl LedgerRow {
             first_seen: now,
             updated: now,
             lease_until: None,
+            events: Vec::new(),
         }
+    }
+
+    /// Remembers what happened, as of the change that is being made.
+    pub fn note(&mut self, what: Happening, detail: Option<&str>) {
+        history::note(&mut self.events, self.updated, what, detail);
     }
 
     /// Takes over how the document stands. Who may read its passages changes with the passages, and not before.
@@ -194,8 +204,8 @@ impl Ledger {
                 Some((row, etag)) => (row, Precondition::IfMatch(etag)),
                 None => (LedgerRow::new(id.clone(), name, now), Precondition::IfAbsent),
             };
-            change(&mut row);
             row.updated = now;
+            change(&mut row);
             let body = serde_json::to_value(&row)
                 .map_err(|e| Error::new(ErrorKind::Internal, "cannot write a ledger row").caused_by(e))?;
             match self.records.put(PARTITION, id.as_str(), &body, precondition, None).await {
@@ -214,6 +224,7 @@ impl Ledger {
                 row.state = State::Queued;
                 row.size_bytes = size_bytes;
             }
+            row.note(Happening::Queued, None);
         })
         .await
     }
@@ -243,6 +254,7 @@ impl Ledger {
             row.version = Some(version.clone());
             row.size_bytes = size_bytes;
             row.lease_until = Some(lease_until);
+            row.note(Happening::Started, Some(&format!("attempt {}", row.attempts)));
         })
         .await
     }
@@ -253,6 +265,7 @@ impl Ledger {
             row.state = State::Queued;
             row.attempts = 0;
             row.lease_until = None;
+            row.note(Happening::Retried, None);
         })
         .await
     }
@@ -272,6 +285,8 @@ impl Ledger {
                 row.passages = 0;
                 row.tokens = 0;
             }
+            let what = if state == State::Quarantined { Happening::Quarantined } else { Happening::Failed };
+            row.note(what, Some(&last.code));
         })
         .await
     }
@@ -288,6 +303,7 @@ impl Ledger {
             row.passages = 0;
             row.tokens = 0;
             row.lease_until = None;
+            row.note(Happening::Removed, None);
         })
         .await
         .map(|_| ())

@@ -6,6 +6,7 @@ pub mod chunk;
 pub mod extract;
 pub mod fetch;
 pub mod formats;
+pub mod history;
 pub mod intake;
 pub mod ledger;
 pub mod locks;

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::chunk::{ChunkSettings, chunk};
 use super::extract::Extractor;
+use super::history::Happening;
 use super::ledger::{Ledger, LedgerRow, State};
 use super::locks::NameLocks;
 use super::rights::{RightsSettings, Standing};
@@ -266,6 +267,7 @@ impl Ingest {
                 row.tokens = token_count as u64;
                 row.phases_ms.clone_from(&phases_ms);
                 row.lease_until = None;
+                row.note(Happening::Indexed, Some(&format!("{count} passages in {took_ms} ms")));
             })
             .await?;
         crash::point("finished");
@@ -280,6 +282,7 @@ impl Ingest {
             row.stands(standing);
             row.error = None;
             row.lease_until = None;
+            row.note(Happening::Indexed, Some("the content is the same"));
         };
         self.ledger.update(&row.id, &row.name, finish).await.map(|_| ())
     }

@@ -1,6 +1,7 @@
 //! What there is to say about a version without work: the index has it, or it is known that it cannot be read. Enters: what
 //! storage says. Leaves: the outcome, or nothing when the version has to be read.
 
+use super::history::Happening;
 use super::ledger::{LedgerRow, State};
 use super::pipeline::{Ingest, Synced, version_of};
 use crate::document::{DocumentId, DocumentName};
@@ -50,6 +51,7 @@ impl Ingest {
             if let Place::Live { passages, .. } = entry.place {
                 row.passages = passages;
             }
+            row.note(Happening::Indexed, Some("found in the index"));
         };
         self.ledger.update(id, name.as_str(), adopt).await?;
         Ok(Some(Synced::Unchanged))

@@ -148,6 +148,31 @@ async fn a_document_that_was_given_up_is_tried_again_at_once() {
 }
 
 #[tokio::test]
+async fn a_row_remembers_what_happened_to_its_document() {
+    let test = TestApp::new();
+    test.send(form("/api/upload", &[("file", Some("a.txt"), "The lamp is green.")])).await;
+    test.sync("a.txt").await;
+    test.sync("a.txt").await;
+    test.ingest("a.txt", " ").await;
+    let retried = retry(&test, "a.txt").await.json();
+    test.delete("a.txt");
+    test.sync("a.txt").await;
+    let row = test.row("a.txt").await.unwrap();
+    let words: Vec<String> = row.events.iter().map(|event| json!(event.what).as_str().unwrap().to_owned()).collect();
+    let expected =
+        ["queued", "started", "indexed", "started", "quarantined", "retried", "started", "quarantined", "removed"];
+    assert_eq!(words, expected);
+    assert!(row.events.is_sorted_by_key(|event| event.time));
+    assert_eq!(row.events[1].detail.as_deref(), Some("attempt 1"));
+    assert!(row.events[2].detail.as_ref().unwrap().starts_with("1 passages in "), "{row:?}");
+    assert_eq!(row.events[4].detail.as_deref(), Some("document-empty"));
+    assert_eq!(retried["events"].as_array().unwrap().len(), 8, "a document is shown with its history");
+    test.ingest("b.txt", "The ferry leaves at nine.").await;
+    let listed = test.send(get("/api/documents")).await.json();
+    assert_eq!(listed["documents"][0].get("events"), None, "a listing is not: {listed}");
+}
+
+#[tokio::test]
 async fn what_is_gone_from_storage_is_gone_after_a_retry() {
     let test = TestApp::new();
     test.ingest("broken.pdf", "%PDF-1.7 and nothing else").await;
