@@ -27,6 +27,40 @@ async fn a_blob_is_answered_replaced_and_forgotten() {
 }
 
 #[tokio::test]
+async fn what_storage_says_of_a_blob_decides_who_finds_it() {
+    let app = FunctionsApp::start().await;
+    app.upload("open.txt", "The harbour master of Lindesvik is called Oda Strand.").await;
+    for (name, metadata) in [
+        ("crew.txt", [("allowed_groups", "t1/crew"), ("category", "harbour")]),
+        ("nobody.txt", [("allowed_users", ""), ("owner", "anonymous")]),
+    ] {
+        let mark = app.host.mark();
+        let content = format!("The harbour master of Lindesvik is called Pelle Holm, says {name}.").into_bytes();
+        app.host.storage().put_blob(&app.documents, name, "text/plain", &metadata, content).await.unwrap();
+        app.host.invocation_after(mark, |done| done.function == "ingest_document" && done.succeeded()).await;
+    }
+    let answer = app.ask("Who is the harbour master of Lindesvik?").await;
+    assert!(answer.contains("Oda Strand") && !answer.contains("Pelle"), "{answer}");
+    assert_eq!(app.ledger().await.len(), 1, "what may not be read is not listed");
+    let stats = app.request(Method::GET, "/api/documents/stats").send().await.unwrap().json::<Value>().await.unwrap();
+    assert_eq!((&stats["documents"], &stats["by_category"]), (&json!(1), &json!({})));
+    // The same bytes for everybody: storage says so, and the trigger brings it.
+    let mark = app.host.mark();
+    let content = b"The harbour master of Lindesvik is called Pelle Holm, says crew.txt.".to_vec();
+    app.host
+        .storage()
+        .put_blob(&app.documents, "crew.txt", "text/plain", &[("category", "harbour")], content)
+        .await
+        .unwrap();
+    app.host.invocation_after(mark, |done| done.function == "ingest_document" && done.succeeded()).await;
+    assert_eq!(app.ledger().await.len(), 2);
+    app.host.run_timer("maintain_index").await;
+    let report =
+        app.request(Method::GET, "/api/maintenance/report").send().await.unwrap().json::<Value>().await.unwrap();
+    assert_eq!((&report["blobs"], &report["drift"]), (&json!(3), &json!({})), "listing and events agree: {report}");
+}
+
+#[tokio::test]
 async fn events_ten_times_and_in_the_wrong_order_leave_one_version() {
     let app = FunctionsApp::start().await;
     app.upload("tide.txt", "High tide is at seven.").await;
@@ -174,8 +208,11 @@ async fn functions_that_cost_want_the_key() {
     let app = FunctionsApp::start().await;
     let client = reqwest::Client::new();
     let url = |path: &str| format!("{}{path}", app.host.base_url());
-    for path in ["/api/chat", "/api/chat/stream", "/api/search", "/api/documents"] {
+    for path in ["/api/chat", "/api/chat/stream", "/api/search", "/api/documents", "/api/upload", "/api/url"] {
         assert_eq!(client.post(url(path)).json(&json!({})).send().await.unwrap().status(), 401, "{path}");
+    }
+    for path in ["/api/documents/stats", "/api/maintenance/report"] {
+        assert_eq!(client.get(url(path)).send().await.unwrap().status(), 401, "{path}");
     }
     assert_eq!(client.get(url("/api/health")).send().await.unwrap().status(), 200);
     let page = client.get(url("/")).send().await.unwrap();
