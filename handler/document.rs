@@ -136,6 +136,9 @@ pub struct Passage {
     /// Page, counted from 1, for formats that have pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
+    /// Where in the document, for formats whose places are no pages: `sheet=Prices!A2:D40`, `t=00:01:20`, `part=notes.txt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// The headings above the passage, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heading_path: Vec<String>,
@@ -149,11 +152,13 @@ impl Passage {
         format!("{document}-{ordinal}")
     }
 
-    /// Where to look, in the form that answers cite: `handbook.pdf#page=4`, or the bare name where there are no pages.
+    /// Where to look, in the form that answers cite: `handbook.pdf#page=4`, `prices.xlsx#sheet=Prices!A2:D40`, or the bare
+    /// name where there are neither pages nor places.
     pub fn source(&self) -> String {
-        match self.page {
-            Some(page) => format!("{}#page={page}", self.name),
-            None => self.name.to_string(),
+        match (self.page, &self.place) {
+            (Some(page), _) => format!("{}#page={page}", self.name),
+            (None, Some(place)) => format!("{}#{place}", self.name),
+            (None, None) => self.name.to_string(),
         }
     }
 }

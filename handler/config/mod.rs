@@ -208,10 +208,10 @@ fn extract_settings(reader: &mut Reader<'_>, program: PathBuf) -> ExtractSetting
         memory_bytes: reader.number("EXTRACT_MEMORY_MB", 64, 1 << 20) << 20,
         cpu_seconds: seconds * CPU_PER_WALL,
         wall: Duration::from_secs(seconds),
-        limits: ExtractLimits {
-            max_pages: u32::try_from(reader.number("MAX_DOCUMENT_PAGES", 1, 1_000_000)).unwrap_or(u32::MAX),
-            max_text_bytes: bounded(reader, "MAX_DOCUMENT_TEXT", 1 << 10, 1 << 30),
-        },
+        limits: ExtractLimits::new(
+            u32::try_from(reader.number("MAX_DOCUMENT_PAGES", 1, 1_000_000)).unwrap_or(u32::MAX),
+            bounded(reader, "MAX_DOCUMENT_TEXT", 1 << 10, 1 << 30),
+        ),
     }
 }
 

@@ -316,7 +316,7 @@ mod tests {
             memory_bytes: 1 << 29,
             cpu_seconds: 5,
             wall: Duration::from_secs(5),
-            limits: ExtractLimits { max_pages: 1, max_text_bytes: 100 },
+            limits: ExtractLimits::new(1, 100),
         };
         let name = DocumentName::parse("a.txt").unwrap();
         let error = Extractor::new(settings).extract(&name, Bytes::from_static(b"text")).await.unwrap_err();

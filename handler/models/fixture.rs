@@ -41,6 +41,7 @@ pub(crate) fn passage(name: &str, ordinal: u32, headings: &str, text: &str) -> P
         name,
         ordinal,
         page: Some(ordinal + 1),
+        place: None,
         heading_path: headings.split(" > ").filter(|heading| !heading.is_empty()).map(str::to_owned).collect(),
         text: text.to_owned(),
     }

@@ -70,6 +70,7 @@ fn upsert(name: &str, version: DocumentVersion, texts: &[&str]) -> Upsert {
             title: "A title".to_owned(),
             ordinal,
             page: Some(ordinal + 1),
+            place: None,
             heading_path: vec!["Heading".to_owned()],
             text: (*text).to_owned(),
         };

@@ -43,6 +43,9 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("reqwest", &["ingest/fetch.rs", "models/openai/"]),
     ("tantivy", &["index/segments/"]),
     ("hayro", &["ingest/formats/pdf/"]),
+    ("calamine", &["ingest/formats/spreadsheet/"]),
+    ("mail_parser", &["ingest/formats/mail.rs"]),
+    ("quick_xml", &["ingest/formats/markup.rs"]),
 ];
 
 /// Lines of a source file, as a habit and at most.

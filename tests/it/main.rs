@@ -19,6 +19,7 @@ mod convergence;
 mod documents;
 mod evaluate;
 mod fetch;
+mod formats;
 mod functions_host;
 mod host_protocol;
 mod hostile;

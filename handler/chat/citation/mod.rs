@@ -262,15 +262,16 @@ fn without_label(sentence: &str) -> &str {
     }
 }
 
-/// Whether bracketed words look like the source of a citation: a page, or the name of a file.
+/// Whether bracketed words look like the source of a citation: a page or another place, or the name of a file.
 fn looks_like_source(inside: &str) -> bool {
+    const PLACES: [&str; 5] = ["#page=", "#sheet=", "#t=", "#part=", "#lines="];
     let has_extension = inside.rsplit_once('.').is_some_and(|(stem, extension)| {
         !stem.is_empty()
             && (1..=5).contains(&extension.len())
             && extension.bytes().all(|b| b.is_ascii_alphanumeric())
             && !stem.ends_with(' ')
     });
-    inside.contains("#page=") || has_extension
+    PLACES.iter().any(|place| inside.contains(place)) || has_extension
 }
 
 /// Marks that follow a word without a gap.

@@ -131,7 +131,7 @@ async fn fill(
 fn upsert(entry: Entry, chunking: &ChunkSettings) -> Result<(String, Upsert)> {
     // Not the id itself: the words of a name are searched too, and a query must not find an entry by its number.
     let name = DocumentName::parse(DocumentId::of_raw(&entry._id).as_str())?;
-    let block = |kind, text: &str| Block { kind, text: text.to_owned(), page: None };
+    let block = |kind, text: &str| Block { kind, text: text.to_owned(), page: None, place: None };
     let blocks = [block(BlockKind::Heading(1), entry.title.trim()), block(BlockKind::Paragraph, entry.text.trim())];
     let extracted = Extracted {
         title: Some(entry.title.trim().to_owned()),

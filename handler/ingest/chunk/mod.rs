@@ -1,9 +1,11 @@
 //! From the blocks of a document to passages: pieces small enough to quote and to give to a model, cut along the
 //! document's own structure. The same document and settings always give the same passages.
 
+mod place;
 mod split;
 
 use crate::document::{DocumentId, DocumentName, Passage};
+use crate::ingest::chunk::place::{join, same_part};
 use crate::ingest::chunk::split::{sentences, trailing_sentences};
 use crate::ingest::formats::{Block, BlockKind, Extracted};
 use crate::ingest::tokens::estimate;
@@ -17,7 +19,7 @@ pub struct ChunkSettings {
     pub overlap_tokens: usize,
 }
 
-/// Cuts a document into passages. A passage stays on one page and in one top-level section, holds whole paragraphs and
+/// Cuts a document into passages. A passage stays on one page, sheet or part and in one top-level section, holds whole paragraphs and
 /// rows where they fit, and never cuts a sentence that could stay whole. Headings stand in the text of the passage that
 /// they open, and in the heading path of all passages under them. A document without text gives none.
 pub fn chunk(name: &DocumentName, document: &Extracted, settings: &ChunkSettings) -> Vec<Passage> {
@@ -36,6 +38,7 @@ struct Unit<'d> {
     text: &'d str,
     tokens: usize,
     page: Option<u32>,
+    place: Option<&'d str>,
     /// What parts it from the unit before it in the same passage.
     separator: &'static str,
 }
@@ -100,6 +103,7 @@ impl<'d> Chunker<'d> {
             text: block.text.trim_end(),
             tokens: estimate(&block.text),
             page: block.page,
+            place: block.place.as_deref(),
             separator: "\n\n",
         };
         match block.kind {
@@ -114,11 +118,11 @@ impl<'d> Chunker<'d> {
         }
     }
 
-    /// Ends the passage where a page ends. Headings alone at the end of a page are left to the heading path of what
+    /// Ends the passage where a page, a sheet or a part ends. Headings alone at the end of a page are left to the heading path of what
     /// follows them, unless nothing does.
     fn turn_page(&mut self, block: &Block) {
         let Some(last) = self.pending.last() else { return };
-        if last.page == block.page {
+        if last.page == block.page && same_part(last.place, block.place.as_deref()) {
             return;
         }
         let is_carried = match (last.kind, block.kind) {
@@ -245,10 +249,18 @@ impl<'d> Chunker<'d> {
             title: self.title.to_owned(),
             ordinal,
             page: units.first().and_then(|unit| unit.page),
+            place: place_of(&units),
             heading_path,
             text,
         });
     }
+}
+
+/// Where a passage stands. The header of a table is repeated in many passages, so it counts only where it is all there is.
+fn place_of(units: &[Unit<'_>]) -> Option<String> {
+    let places =
+        |wanted: fn(&Unit<'_>) -> bool| join(units.iter().filter(|unit| wanted(unit)).filter_map(|unit| unit.place));
+    places(|unit| !unit.is_opening()).or_else(|| places(|_| true))
 }
 
 /// The level of the headings that part the document: the outermost one that occurs more than once. A single heading above

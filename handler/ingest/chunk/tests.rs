@@ -3,7 +3,7 @@
 use super::*;
 
 fn block(kind: BlockKind, text: &str, page: Option<u32>) -> Block {
-    Block { kind, text: text.to_owned(), page }
+    Block { kind, text: text.to_owned(), page, place: None }
 }
 
 fn passages(blocks: Vec<Block>, tokens: usize, overlap_tokens: usize) -> Vec<Passage> {

@@ -19,6 +19,20 @@ impl Blocks {
 
     /// Adds a text of a kind, cleaned. Does nothing when no text is left; fails when the limit is passed.
     pub fn push(&mut self, kind: BlockKind, text: &str, page: Option<u32>) -> Result<()> {
+        self.add(kind, text, page, None)
+    }
+
+    /// As [`Blocks::push`], for a text of a format whose places are no pages. What cannot be seen goes from the place, too.
+    pub fn push_at(&mut self, kind: BlockKind, text: &str, place: &str) -> Result<()> {
+        self.add(kind, text, None, Some(clean(place, false)))
+    }
+
+    /// How much text is in it, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn add(&mut self, kind: BlockKind, text: &str, page: Option<u32>, place: Option<String>) -> Result<()> {
         let text = match kind {
             BlockKind::Code => clean_code(text),
             BlockKind::Paragraph => clean(text, true),
@@ -31,7 +45,7 @@ impl Blocks {
         if self.bytes > self.max_text_bytes {
             return Err(over_text_limit(self.max_text_bytes));
         }
-        self.blocks.push(Block { kind, text, page });
+        self.blocks.push(Block { kind, text, page, place });
         Ok(())
     }
 
@@ -105,7 +119,7 @@ mod tests {
 
     #[test]
     fn stops_at_the_limit_of_text() {
-        let mut blocks = Blocks::new(&ExtractLimits { max_pages: 1, max_text_bytes: 5 });
+        let mut blocks = Blocks::new(&ExtractLimits::new(1, 5));
         blocks.push(BlockKind::Paragraph, "12345", None).unwrap();
         let error = blocks.push(BlockKind::Paragraph, "6", None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DocumentOverLimit);

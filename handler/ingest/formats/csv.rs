@@ -4,7 +4,7 @@ use csv::{ReaderBuilder, StringRecord};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::formats::blocks::Blocks;
-use crate::ingest::formats::{BlockKind, ExtractLimits, Extracted, Fit, Format, text};
+use crate::ingest::formats::{BlockKind, ExtractLimits, Extracted, Fit, Format, table, text};
 
 /// Tables whose columns are parted by commas, semicolons, tabs or bars.
 pub const FORMAT: Format = Format {
@@ -27,11 +27,13 @@ fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted> {
     let mut columns = StringRecord::new();
     let mut is_first = true;
     while let Some(row) = rows.next().transpose().map_err(damaged)? {
-        if std::mem::take(&mut is_first) && is_header(&row) {
-            blocks.push(BlockKind::TableHeader, &join(&row), None)?;
+        let cells: Vec<&str> = row.iter().collect();
+        if std::mem::take(&mut is_first) && table::is_header(&cells) {
+            blocks.push(BlockKind::TableHeader, &table::join(&cells), None)?;
             columns = row;
         } else {
-            blocks.push(BlockKind::TableRow, &describe(&columns, &row), None)?;
+            let columns: Vec<&str> = columns.iter().collect();
+            blocks.push(BlockKind::TableRow, &table::describe(&columns, &cells), None)?;
         }
     }
     Ok(blocks.finish(None, None))
@@ -60,48 +62,12 @@ fn sniff_delimiter(source: &str) -> u8 {
     DELIMITERS.into_iter().rev().max_by_key(|&delimiter| score(delimiter)).unwrap_or(b',')
 }
 
-/// Whether a first row names columns: every cell is filled, none is a number, no two are the same.
-fn is_header(row: &StringRecord) -> bool {
-    let mut names: Vec<&str> = row.iter().map(str::trim).collect();
-    let named = names.iter().all(|name| !name.is_empty() && name.parse::<f64>().is_err());
-    names.sort_unstable();
-    names.dedup();
-    named && row.len() > 1 && names.len() == row.len()
-}
-
-/// A row as a sentence of `column: value` pairs. Empty cells are left out; cells beyond the header go without a name.
-fn describe(columns: &StringRecord, row: &StringRecord) -> String {
-    if columns.is_empty() {
-        return join(row);
-    }
-    let mut out = String::new();
-    for (position, cell) in row.iter().map(str::trim).enumerate().filter(|(_, cell)| !cell.is_empty()) {
-        if !out.is_empty() {
-            out.push_str("; ");
-        }
-        if let Some(column) = columns.get(position) {
-            out.push_str(column.trim());
-            out.push_str(": ");
-        }
-        out.push_str(cell);
-    }
-    out
-}
-
-/// A row without names for its columns. A row of empty cells has no text.
-fn join(row: &StringRecord) -> String {
-    if row.iter().all(|cell| cell.trim().is_empty()) {
-        return String::new();
-    }
-    row.iter().map(str::trim).collect::<Vec<_>>().join(" | ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn lines(source: &str) -> Vec<String> {
-        let limits = ExtractLimits { max_pages: 1, max_text_bytes: 1000 };
+        let limits = ExtractLimits::new(1, 1000);
         let found = read(source.as_bytes(), &limits).unwrap();
         found.blocks.iter().map(|block| format!("{:?} {}", block.kind, block.text)).collect()
     }

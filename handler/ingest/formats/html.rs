@@ -35,11 +35,18 @@ pub fn looks_like_html(bytes: &[u8]) -> bool {
 
 fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted> {
     let source = text::decode_labelled(bytes, declared_encoding(bytes))?;
+    let (title, blocks) = read_page(&source, Blocks::new(limits), None)?;
+    Ok(blocks.finish(title, None))
+}
+
+/// Reads a page that is part of a document, such as a chapter or a message, after the blocks so far; at a place, where it
+/// has one. Returns its title and all blocks.
+pub fn read_page(source: &str, blocks: Blocks, place: Option<&str>) -> Result<(Option<String>, Blocks)> {
     let mut emitter = DefaultEmitter::default();
     // Without it `<` inside of a script or a title would open tags.
     emitter.naively_switch_states(true);
-    let mut page = Page::new(Blocks::new(limits));
-    for token in Tokenizer::new_with_emitter(&source, emitter) {
+    let mut page = Page::new(blocks, place);
+    for token in Tokenizer::new_with_emitter(source, emitter) {
         let Ok(token) = token;
         match token {
             Token::StartTag(tag) => page.open(&tag)?,
@@ -51,7 +58,7 @@ fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted> {
     page.flush()?;
     page.end_row()?;
     let title = Some(page.title).filter(|title| !title.trim().is_empty()).or_else(|| page.blocks.first_heading());
-    Ok(page.blocks.finish(title, None))
+    Ok((title, page.blocks))
 }
 
 /// The encoding that a page declares in a `meta` tag.
@@ -67,6 +74,7 @@ fn declared_encoding(bytes: &[u8]) -> Option<&'static Encoding> {
 /// What the tokens so far have come to. Everything is flat: a block ends where the next begins.
 struct Page {
     blocks: Blocks,
+    place: Option<String>,
     title: String,
     in_title: bool,
     /// The element whose content is not shown, and how many of that name are open.
@@ -87,9 +95,10 @@ struct Row {
 }
 
 impl Page {
-    fn new(blocks: Blocks) -> Self {
+    fn new(blocks: Blocks, place: Option<&str>) -> Self {
         let (title, pending, kind) = (String::new(), String::new(), BlockKind::Paragraph);
-        Self { blocks, title, in_title: false, skipped: None, pending, kind, item: false, row: None }
+        let place = place.map(str::to_owned);
+        Self { blocks, place, title, in_title: false, skipped: None, pending, kind, item: false, row: None }
     }
 
     fn open(&mut self, tag: &StartTag<()>) -> Result<()> {
@@ -199,7 +208,7 @@ impl Page {
         let text = std::mem::take(&mut self.pending);
         match &mut self.row {
             Some(row) => row.fill(&text),
-            None => self.blocks.push(self.kind, &text, None)?,
+            None => self.push(self.kind, &text)?,
         }
         self.kind = BlockKind::Paragraph;
         Ok(())
@@ -224,7 +233,7 @@ impl Page {
         let size: usize = row.cells.iter().map(String::len).sum();
         if row.cells.len() == 1 || size > LONGEST_ROW_BYTES {
             for cell in &row.cells {
-                self.blocks.push(BlockKind::Paragraph, cell, None)?;
+                self.push(BlockKind::Paragraph, cell)?;
             }
             return Ok(());
         }
@@ -234,7 +243,15 @@ impl Page {
         if cells.iter().all(|cell| cell.is_empty()) {
             return Ok(());
         }
-        self.blocks.push(kind, &cells.join(" | "), None)
+        let text = cells.join(" | ");
+        self.push(kind, &text)
+    }
+
+    fn push(&mut self, kind: BlockKind, text: &str) -> Result<()> {
+        match &self.place {
+            Some(place) => self.blocks.push_at(kind, text, place),
+            None => self.blocks.push(kind, text, None),
+        }
     }
 }
 
@@ -301,7 +318,7 @@ mod tests {
     use super::*;
 
     fn page(source: &str) -> Extracted {
-        read(source.as_bytes(), &ExtractLimits { max_pages: 1, max_text_bytes: 1 << 20 }).unwrap()
+        read(source.as_bytes(), &ExtractLimits::new(1, 1 << 20)).unwrap()
     }
 
     fn lines(source: &str) -> Vec<String> {
@@ -339,7 +356,7 @@ mod tests {
     #[test]
     fn believes_the_declared_encoding() {
         let bytes = b"<html><meta charset=iso-8859-2><p>\xbb\xb9";
-        let found = read(bytes, &ExtractLimits { max_pages: 1, max_text_bytes: 100 }).unwrap();
+        let found = read(bytes, &ExtractLimits::new(1, 100)).unwrap();
         assert_eq!(found.blocks[0].text, "ťš");
     }
 }

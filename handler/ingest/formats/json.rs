@@ -225,7 +225,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 mod tests {
     use super::*;
 
-    const LIMITS: ExtractLimits = ExtractLimits { max_pages: 1, max_text_bytes: 1000 };
+    const LIMITS: ExtractLimits = ExtractLimits::new(1, 1000);
 
     fn paragraphs(source: &str) -> Vec<String> {
         read(source.as_bytes(), &LIMITS).unwrap().blocks.into_iter().map(|block| block.text).collect()

@@ -25,20 +25,21 @@ const MARKUP_FOR_MACHINES: [&[u8]; 3] = [b"%PDF-", b"{\\rtf", b"%!PS"];
 
 /// Reads paragraphs, parted by empty lines. Line breaks inside a paragraph stay: they may mean something.
 fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted> {
-    let text = decode(bytes)?;
     let mut blocks = Blocks::new(limits);
-    let mut paragraph = String::new();
-    for line in text.lines() {
-        if line.trim().is_empty() {
-            blocks.push(BlockKind::Paragraph, &paragraph, None)?;
-            paragraph.clear();
-        } else {
-            paragraph.push_str(line);
-            paragraph.push('\n');
-        }
+    for paragraph in paragraphs(&decode(bytes)?) {
+        blocks.push(BlockKind::Paragraph, &paragraph, None)?;
     }
-    blocks.push(BlockKind::Paragraph, &paragraph, None)?;
     Ok(blocks.finish(None, None))
+}
+
+/// The paragraphs of a text, parted by empty lines, each with its line breaks.
+pub fn paragraphs(text: &str) -> impl Iterator<Item = String> {
+    let mut lines = text.lines();
+    std::iter::from_fn(move || {
+        let first = lines.by_ref().find(|line| !line.trim().is_empty())?;
+        let rest = lines.by_ref().take_while(|line| !line.trim().is_empty());
+        Some(std::iter::once(first).chain(rest).collect::<Vec<_>>().join("\n"))
+    })
 }
 
 /// Whether bytes are text in some encoding: no NUL, few control characters, not the source of a page layout.
@@ -89,24 +90,24 @@ fn guess(bytes: &[u8]) -> &'static Encoding {
 mod tests {
     use super::*;
 
-    fn paragraphs(bytes: &[u8]) -> Vec<String> {
-        let limits = ExtractLimits { max_pages: 1, max_text_bytes: 1000 };
+    fn read_all(bytes: &[u8]) -> Vec<String> {
+        let limits = ExtractLimits::new(1, 1000);
         read(bytes, &limits).unwrap().blocks.into_iter().map(|block| block.text).collect()
     }
 
     #[test]
     fn parts_paragraphs_at_empty_lines() {
-        assert_eq!(paragraphs(b"one\ntwo\r\n\r\n  \nthree"), ["one\ntwo", "three"]);
+        assert_eq!(read_all(b"one\ntwo\r\n\r\n  \nthree"), ["one\ntwo", "three"]);
     }
 
     #[test]
     fn decodes_what_people_save() {
         let utf16: Vec<u8> =
             [0xff, 0xfe].into_iter().chain("Größe".encode_utf16().flat_map(u16::to_le_bytes)).collect();
-        assert_eq!(paragraphs(&utf16), ["Größe"]);
-        assert_eq!(paragraphs("\u{feff}Größe".as_bytes()), ["Größe"]);
+        assert_eq!(read_all(&utf16), ["Größe"]);
+        assert_eq!(read_all("\u{feff}Größe".as_bytes()), ["Größe"]);
         let windows = include_bytes!("../../../tests/fixtures/documents/windows-1252.txt");
-        let text = paragraphs(windows).join("\n");
+        let text = read_all(windows).join("\n");
         assert!(text.contains("Die Prüfung kostet 12 € – „ohne Gewähr“"), "{text}");
     }
 

@@ -5,6 +5,7 @@ mod addresses;
 mod cut_bodies;
 mod damaged_documents;
 mod envelopes;
+mod packages;
 mod pdfs;
 mod questions;
 mod searches;

@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     fn lines(source: &str) -> Vec<String> {
-        let found = read(source.as_bytes(), &ExtractLimits { max_pages: 1, max_text_bytes: 10_000 }).unwrap();
+        let found = read(source.as_bytes(), &ExtractLimits::new(1, 10_000)).unwrap();
         found.blocks.iter().map(|block| format!("{:?} {}", block.kind, block.text)).collect()
     }
 
@@ -231,7 +231,7 @@ mod tests {
                 "Paragraph quoted",
             ]
         );
-        let found = read(source.as_bytes(), &ExtractLimits { max_pages: 1, max_text_bytes: 10_000 }).unwrap();
+        let found = read(source.as_bytes(), &ExtractLimits::new(1, 10_000)).unwrap();
         assert_eq!(found.title.as_deref(), Some("Staff handbook"));
     }
 

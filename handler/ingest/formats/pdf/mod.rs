@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::ingest::formats::BlockKind;
 
-    const WIDE: ExtractLimits = ExtractLimits { max_pages: 10, max_text_bytes: 100_000 };
+    const WIDE: ExtractLimits = ExtractLimits::new(10, 100_000);
 
     macro_rules! fixture {
         ($name:literal) => {
