@@ -10,6 +10,7 @@ use calamine::{Data, Dimensions, Ods, OdsError, Reader, Xls, XlsError, Xlsx, Xls
 
 use crate::error::{Error, Result};
 use crate::ingest::formats::blocks::Blocks;
+use crate::ingest::formats::markup::walk;
 use crate::ingest::formats::package::{Package, damaged, declares, fit, locked, over};
 use crate::ingest::formats::relations::core_title;
 use crate::ingest::formats::spreadsheet::sheet::SheetWriter;
@@ -74,6 +75,8 @@ fn read_xlsx(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted> {
 fn read_ods(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted> {
     let mut package = Package::open(bytes, limits)?;
     package.check(|name| name.ends_with(".xml") || name == "mimetype")?;
+    // The library waits for ever for the end of a sheet that has none.
+    walk(&package.needed("content.xml")?, limits, |_| Ok(()))?;
     let title = super::relations::element_text(&mut package, "meta.xml", "title", limits)?;
     let book: Ods<_> = Ods::new(Cursor::new(bytes)).map_err(|error| match error {
         OdsError::Password => locked(),
