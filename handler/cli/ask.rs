@@ -25,6 +25,7 @@ pub(super) struct AskArgs {
 /// Answers. The status is 0 with an answer and 1 when the documents do not say.
 pub(super) async fn run(app: &App, args: AskArgs, json: bool) -> Result<ExitCode> {
     let question = Question::parse(&args.question.join(" "), app.config.max_message_chars)?;
+    super::warn_if_empty(app).await?;
     let request = ChatRequest { question, history: Vec::new() };
     let mut events = Box::pin(answer(Arc::clone(&app.chat), Principal::anonymous(), request));
     let mut text = String::new();

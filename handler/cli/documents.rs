@@ -13,6 +13,9 @@ use crate::ingest::ledger::{LedgerRow, State};
 use crate::ingest::overview::LedgerFilter;
 use crate::telemetry::one_line;
 
+/// Columns of a table that is not shown on a terminal.
+const UNKNOWN_WIDTH: u16 = 160;
+
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct DocumentsArgs {
@@ -93,7 +96,8 @@ async fn list(app: &App, args: ListArgs, json: bool) -> Result<()> {
 
 /// The row of the document somebody names, by id or by name.
 async fn row_of(app: &App, chosen: &Chosen) -> Result<LedgerRow> {
-    let absent = || Error::new(ErrorKind::NotFound, format!("there is no document `{}`", chosen.document));
+    let sentence = format!("there is no document `{}`; `handler documents` lists them", chosen.document);
+    let absent = || Error::new(ErrorKind::NotFound, sentence.clone());
     let by_name = DocumentName::parse(&chosen.document).ok().map(|name| DocumentId::of(&name));
     for id in DocumentId::parse(&chosen.document).into_iter().chain(by_name) {
         if let Some(row) = app.ingest.ledger.get(&id).await? {
@@ -139,6 +143,7 @@ fn line(item: &Value) -> String {
 pub(super) fn table(rows: &[LedgerRow]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    fit(&mut table);
     table.set_header(["document", "state", "pages", "passages", "bytes", "trouble"]);
     for row in rows {
         let trouble = row.error.as_ref().map(|error| format!("{}: {}", error.code, error.message)).unwrap_or_default();
@@ -161,10 +166,18 @@ pub(super) fn table(rows: &[LedgerRow]) -> Table {
     table
 }
 
+/// Gives a table a readable width where there is no terminal to take it from.
+pub(super) fn fit(table: &mut Table) {
+    if table.width().is_none() {
+        table.set_width(UNKNOWN_WIDTH);
+    }
+}
+
 fn state_name(state: State) -> String {
     json!(state).as_str().unwrap_or_default().to_owned()
 }
 
 fn parse_state(raw: &str) -> Result<State, String> {
-    serde_json::from_value(json!(raw)).map_err(|_| "there is no such state".to_owned())
+    let known = "one of queued, processing, indexed, failed, quarantined, deleted";
+    serde_json::from_value(json!(raw)).map_err(|_| format!("a state is {known}"))
 }

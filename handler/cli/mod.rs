@@ -45,8 +45,7 @@ Examples:
   handler ask \"When does the warranty end?\"    ask from the terminal
   handler settings                             every setting, its value and where that came from
 
-Settings are environment variables; `handler settings` lists them. Started by the Functions host without a command, the
-process serves the host.";
+Settings are environment variables; `handler settings` lists them. `handler ask` ends with status 1 when nobody knows.";
 
 /// Options of every command.
 #[derive(Args, Clone)]
@@ -86,6 +85,9 @@ enum Command {
 pub fn run(program: PathBuf) -> ExitCode {
     let cli = Cli::parse();
     let source = source(&cli.shared);
+    if cli.command.as_ref().is_some_and(Command::only_shows) {
+        end_quietly_when_nobody_reads();
+    }
     if let Some(Command::Settings(args)) = &cli.command {
         return settings::run(args, &source, program, cli.shared.json);
     }
@@ -125,6 +127,24 @@ pub fn run(program: PathBuf) -> ExitCode {
     })
 }
 
+impl Command {
+    /// Whether the command does nothing but show something. Such a one starts no child process and takes no connection.
+    fn only_shows(&self) -> bool {
+        matches!(self, Self::Ask(_) | Self::Search(_) | Self::Settings(_))
+    }
+}
+
+/// Lets `handler settings | head` end as other programs do when their reader leaves, instead of with a panic.
+fn end_quietly_when_nobody_reads() {
+    #[expect(
+        unsafe_code,
+        reason = "a call into the C library that sets a signal back to its default, before any thread"
+    )]
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
 fn source(shared: &Shared) -> Source {
     let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
     Source::environment()
@@ -146,6 +166,17 @@ fn block_on(work: impl Future<Output = Result<ExitCode, Error>>) -> ExitCode {
         eprintln!("error: {}", e.chain());
         ExitCode::FAILURE
     })
+}
+
+/// Tells whoever asks an empty index that this is why nobody knows.
+async fn warn_if_empty(app: &App) -> Result<(), Error> {
+    if app.index.status().await?.documents == 0 {
+        let place = app.config.data.display();
+        eprintln!(
+            "there are no documents in {place} yet; add some with `handler ingest PATH`, or name another folder with --data"
+        );
+    }
+    Ok(())
 }
 
 /// Says what is wrong with the settings. Under the Functions host the process stays up, because three exits would stop the

@@ -27,6 +27,7 @@ pub(super) struct SearchArgs {
 /// Finds. The status is 1 when nothing was found.
 pub(super) async fn run(app: &App, args: SearchArgs, json: bool) -> Result<ExitCode> {
     let question = Question::parse(&args.query.join(" "), app.config.max_message_chars)?;
+    super::warn_if_empty(app).await?;
     let query = Query { text: question.as_str().to_owned(), limit: args.top };
     let found = app.index.search(&Principal::anonymous(), &query).await?;
     if json {

@@ -1,6 +1,6 @@
 //! `handler serve`: the product whole on one machine.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::host::server::{bind, serve};
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// Address to listen on; port 0 takes any free one
-    #[arg(long, default_value = "127.0.0.1:7071", value_name = "ADDRESS")]
+    /// Address to listen on, such as 127.0.0.1:7071, localhost:8080 or just 8080; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:7071", value_name = "ADDRESS", value_parser = parse_address)]
     listen: SocketAddr,
 }
 
@@ -50,4 +50,14 @@ pub(super) async fn run(app: Arc<App>, args: ServeArgs) -> Result<ExitCode> {
     serve(listener, functions::public_router(app), stop::ordered()).await;
     watching.abort();
     Ok(ExitCode::SUCCESS)
+}
+
+/// An address with a port, or a port alone on the loopback address.
+fn parse_address(raw: &str) -> std::result::Result<SocketAddr, String> {
+    let loopback = |port: &str| port.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let port_alone = raw.strip_prefix("localhost:").or(raw.strip_prefix(':')).unwrap_or(raw);
+    raw.parse()
+        .ok()
+        .or_else(|| loopback(port_alone))
+        .ok_or_else(|| "give an address as in 127.0.0.1:7071, or a port".to_owned())
 }

@@ -8,6 +8,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 
 use super::EXIT_CONFIG;
+use super::documents::fit;
 use crate::config::Config;
 use crate::config::settings;
 use crate::config::source::{Origin, Source};
@@ -31,6 +32,7 @@ pub(super) fn run(args: &SettingsArgs, source: &Source, program: PathBuf, json: 
     } else {
         let mut table = Table::new();
         table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        fit(&mut table);
         table.set_header(["setting", "value", "from", "what it is for"]);
         for shown in source.shown() {
             let origin = match shown.origin {

@@ -60,7 +60,11 @@ pub const SETTINGS: &[Setting] = &[
     plain("DOCUMENTS_CONTAINER", "documents", "Container of the documents."),
     plain("INDEX_CONTAINER", "knowledge-base", "Container of the index."),
     plain("MAX_DOCUMENT_SIZE", "10485760", "Bytes; a larger document is refused."),
-    plain("MAX_DOCUMENTS_PER_USER", "100", "Documents that one caller may have uploaded through the API."),
+    plain(
+        "MAX_DOCUMENTS_PER_USER",
+        "100",
+        "Documents that one caller may have uploaded through the API. Callers are not told apart yet, so all share it.",
+    ),
     unset(
         "FOLDER_RIGHTS",
         "Who reads the documents of a folder that do not say so themselves, for example `hr/=group:hr-team;public/=everyone`. The longest folder counts; a change acts with the next maintenance.",

@@ -24,7 +24,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use axum::{Extension, Json};
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, error_span};
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
@@ -151,7 +151,7 @@ async fn run_trigger(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    let span = info_span!("invocation", function = name);
+    let span = error_span!("invocation", function = name);
     let ran = async {
         let body = read_body(request.into_body(), app.config.max_invocation_bytes).await?;
         let envelope = Envelope::parse(&body)?;

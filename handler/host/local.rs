@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use notify::{RecursiveMode, Watcher};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, error_span, warn};
 use uuid::Uuid;
 
 use super::definition::{Binding, Definition};
@@ -143,7 +143,7 @@ impl LocalHost {
 
     async fn call(&self, function: &'static str, data: Value, metadata: Map<String, Value>) {
         let data = data.as_object().cloned().unwrap_or_default();
-        let span = info_span!("request", request.id = %Uuid::new_v4(), function);
+        let span = error_span!("request", request.id = %Uuid::new_v4(), function);
         match (self.invoke)(function, Envelope { data, metadata }).instrument(span).await {
             Ok(_) => debug!(function, "ran"),
             // The next sweep tries again, as the Functions host would deliver the event again.

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tracing::{Instrument, debug, info, info_span};
+use tracing::{Instrument, debug, error_span, info};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -104,7 +104,8 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 pub async fn observe(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = info_span!("request", request.id = %id);
+    // At the level of errors, so that the id is on every line that any LOG_LEVEL lets through.
+    let span = error_span!("request", request.id = %id);
     let line = format!("{} {}", request.method(), without_secrets(&request.uri().to_string()));
     let is_readiness = request.uri().path() == "/";
     async move {

@@ -282,6 +282,7 @@ impl Ledger {
             row.lease_until = None;
             if state == State::Quarantined {
                 row.content_hash = None;
+                row.pages = None;
                 row.passages = 0;
                 row.tokens = 0;
             }

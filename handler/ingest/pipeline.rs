@@ -299,7 +299,7 @@ impl Ingest {
         let code = error.kind().row().code;
         if error.is_passing() && attempts < self.settings.max_attempts {
             self.ledger.fail(id, name.as_str(), State::Failed, &error).await?;
-            warn!(document.id = %id, error.code = code, cause = %one_line(&error.chain()), attempts, "could not ingest a document, will try again");
+            warn!(document.id = %id, document.name = %one_line(name.as_str()), error.code = code, cause = %one_line(&error.chain()), attempts, "could not ingest a document, will try again");
             return Err(error);
         }
         // What was visible is no longer what storage holds.
@@ -311,7 +311,7 @@ impl Ingest {
             row.recipe = Some(recipe.clone());
         };
         self.ledger.update(id, name.as_str(), settle).await?;
-        warn!(document.id = %id, error.code = code, cause = %one_line(&error.chain()), attempts, "quarantined a document");
+        warn!(document.id = %id, document.name = %one_line(name.as_str()), error.code = code, cause = %one_line(&error.chain()), attempts, "quarantined a document");
         Ok(Synced::Quarantined { code })
     }
 }
