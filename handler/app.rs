@@ -50,6 +50,11 @@ impl App {
         for name in &config.unused {
             warn!(setting = name, "a setting was set that nothing uses yet");
         }
+        if config.host_port.is_some() && matches!(config.documents, BlobHome::Folder(_)) {
+            warn!(
+                "no storage account is named: documents and index are in a folder, and go with this instance if it is a temporary one"
+            );
+        }
         let documents = open_blobs(&config.documents)?;
         let records: Arc<dyn RecordStore> =
             Arc::new(SqliteRecords::open(&config.data.join("records.db"), clock.clone())?);

@@ -12,6 +12,7 @@ pub enum ErrorKind {
     InvalidName,
     UnsupportedMediaType,
     BodyTooLarge,
+    ForeignOrigin,
     NotFound,
     MethodNotAllowed,
     PreconditionFailed,
@@ -56,6 +57,7 @@ impl ErrorKind {
         Self::InvalidName,
         Self::UnsupportedMediaType,
         Self::BodyTooLarge,
+        Self::ForeignOrigin,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::PreconditionFailed,
@@ -79,6 +81,11 @@ impl ErrorKind {
         Self::Internal,
     ];
 
+    /// The kind with a code; none for a code that no kind has.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.row().code == code)
+    }
+
     /// The table: code, status, title, whether it passes.
     pub fn row(self) -> ErrorRow {
         let (code, status, title, passing) = match self {
@@ -87,6 +94,7 @@ impl ErrorKind {
             Self::InvalidName => ("invalid-name", 422, "The document name cannot be used", false),
             Self::UnsupportedMediaType => ("unsupported-media-type", 415, "The content type is not accepted", false),
             Self::BodyTooLarge => ("body-too-large", 413, "The body is too large", false),
+            Self::ForeignOrigin => ("foreign-origin", 403, "The request comes from another site", false),
             Self::NotFound => ("not-found", 404, "There is no such thing", false),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "The method is not allowed here", false),
             Self::PreconditionFailed => ("precondition-failed", 412, "Somebody else changed it first", true),

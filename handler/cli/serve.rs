@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use axum::middleware;
 use clap::Args;
 use tracing::info;
 
@@ -14,6 +15,7 @@ use crate::error::Result;
 use crate::functions;
 use crate::host::invoke::guarded;
 use crate::host::local::{Invoke, LocalHost};
+use crate::host::same_origin;
 use crate::host::server::{bind, serve};
 
 #[derive(Args)]
@@ -47,7 +49,8 @@ pub(super) async fn run(app: Arc<App>, args: ServeArgs) -> Result<ExitCode> {
         clock: app.clock.clone(),
     };
     let watching = tokio::spawn(local_host.run());
-    serve(listener, functions::public_router(app), stop::ordered()).await;
+    let guard = middleware::from_fn(move |request, next| same_origin::guard(address, request, next));
+    serve(listener, functions::public_router(app).layer(guard), stop::ordered()).await;
     watching.abort();
     Ok(ExitCode::SUCCESS)
 }

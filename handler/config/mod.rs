@@ -21,8 +21,13 @@ use crate::models::openai::{OpenAiSettings, ServerKind};
 use crate::stores::shared_key::StorageAccount;
 
 /// Variables that the platform sets and that are no settings of ours.
-pub const PLATFORM_VARIABLES: &[&str] =
-    &["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_APP_ROOT_PATH", "IDENTITY_ENDPOINT", "KNOWLEDGE_WORKER_CRASH_AT"];
+pub const PLATFORM_VARIABLES: &[&str] = &[
+    "AzureWebJobsStorage__accountName",
+    "FUNCTIONS_CUSTOMHANDLER_PORT",
+    "FUNCTIONS_APP_ROOT_PATH",
+    "IDENTITY_ENDPOINT",
+    "KNOWLEDGE_WORKER_CRASH_AT",
+];
 
 /// How long connecting to a model may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -178,6 +183,11 @@ fn storage_account(reader: &mut Reader<'_>, under_host: bool) -> Option<StorageA
     }
     if let Some(name) = named {
         return reader.accept("AZURE_STORAGE_ACCOUNT_NAME", StorageAccount::named(&name, managed));
+    }
+    // The host's storage by identity: the platform names the account in a variable of its own.
+    if let Some(name) = reader.text("AzureWebJobsStorage__accountName").filter(|_| under_host && of_the_host.is_none())
+    {
+        return reader.accept("AzureWebJobsStorage", StorageAccount::named(&name, managed));
     }
     let connection = of_the_host?;
     reader.accept("AzureWebJobsStorage", StorageAccount::from_connection_string(&connection))

@@ -19,6 +19,7 @@ use crate::host::server::{RequestId, is_json, read_body};
 use crate::ingest::intake::{self, Submission};
 use crate::ingest::ledger::LedgerRow;
 use crate::ingest::web_name;
+use crate::telemetry::place_in_json;
 
 /// Bytes of a request.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -50,7 +51,7 @@ async fn take(app: &App, request: Request) -> Result<LedgerRow> {
     let body = read_body(request.into_body(), MAX_BODY_BYTES).await?;
     let asked: UrlRequest = serde_json::from_slice(&body).map_err(|e| {
         let kind = if e.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::MalformedJson };
-        Error::new(kind, "send {\"url\": \"https://…\", \"category\": \"…\"}").caused_by(e)
+        Error::new(kind, "send {\"url\": \"https://…\", \"category\": \"…\"}").caused_by(place_in_json(&e))
     })?;
     let category = intake::category(asked.category.as_deref().unwrap_or_default())?;
     let fetched = app.fetcher.fetch(&asked.url).await?;

@@ -6,5 +6,6 @@ pub mod envelope;
 pub mod invoke;
 pub mod local;
 pub mod problem;
+pub mod same_origin;
 pub mod schedule;
 pub mod server;

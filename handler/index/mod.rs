@@ -6,7 +6,7 @@ pub mod segments;
 
 use serde::Serialize;
 
-use crate::document::{DocumentId, Passage, Principal};
+use crate::document::{DocumentId, DocumentVersion, Passage, Principal};
 use crate::error::Result;
 use segments::maintain::Tidied;
 use segments::manifest::{DocumentEntry, Outcome, Place};
@@ -121,9 +121,9 @@ impl Index {
         self.segments.upsert(upsert).await
     }
 
-    /// Makes a document unfindable.
-    pub async fn remove(&self, document: &DocumentId) -> Result<Outcome> {
-        self.segments.remove(document).await
+    /// Makes a document unfindable, unless a version of it can be found that is newer than the one given.
+    pub async fn remove(&self, document: &DocumentId, unless_newer_than: Option<DocumentVersion>) -> Result<Outcome> {
+        self.segments.remove(document, unless_newer_than).await
     }
 
     /// What is known of a document that can be found.
@@ -163,6 +163,7 @@ impl Index {
     }
 }
 
-fn interrupted(cause: tokio::task::JoinError) -> crate::error::Error {
-    crate::error::Error::new(crate::error::ErrorKind::Internal, "a search was interrupted").caused_by(cause)
+/// The cause is left out: it repeats the message of a panic, which may quote a document.
+fn interrupted(_cause: tokio::task::JoinError) -> crate::error::Error {
+    crate::error::Error::new(crate::error::ErrorKind::Internal, "a search was interrupted")
 }

@@ -137,7 +137,7 @@ impl Extractor {
         match reply {
             Ok(Ok(reply)) => reply.into_result(),
             Ok(Err(error)) => Err(broken("understand the reader of documents").caused_by(error)),
-            Err(error) => Err(broken("parse the text of a document").caused_by(error)),
+            Err(_) => Err(broken("parse the text of a document")),
         }
     }
 }
@@ -205,8 +205,7 @@ impl Reply {
         match self {
             Self::Ok(extracted) => Ok(extracted),
             Self::Err { code, message } => {
-                let kind = ErrorKind::ALL.iter().find(|kind| kind.row().code == code);
-                Err(Error::new(kind.copied().unwrap_or(ErrorKind::Internal), message))
+                Err(Error::new(ErrorKind::of_code(&code).unwrap_or(ErrorKind::Internal), message))
             }
         }
     }

@@ -64,6 +64,9 @@ pub struct LedgerRow {
     pub recipe: Option<String>,
     /// Attempts at this version.
     pub attempts: u32,
+    /// Attempts before the present one that never came to an end, one after the other: the process died over them.
+    #[serde(default)]
+    pub unfinished: u32,
     /// Why the last attempt failed; none after a success.
     pub error: Option<LastError>,
     /// Who uploaded it through the API; none for documents put into storage directly.
@@ -105,6 +108,7 @@ impl LedgerRow {
             content_hash: None,
             recipe: None,
             attempts: 0,
+            unfinished: 0,
             error: None,
             owner: None,
             category: None,
@@ -138,6 +142,12 @@ impl LedgerRow {
     /// Whether the row says that somebody is at it who can no longer be alive.
     pub fn is_stuck(&self, now: DateTime<Utc>) -> bool {
         self.state == State::Processing && self.lease_until.is_none_or(|until| until < now)
+    }
+
+    /// Whether the row says that the document cannot be read, and that trying again cannot help.
+    pub fn is_settled(&self) -> bool {
+        let kind = self.error.as_ref().and_then(|error| ErrorKind::of_code(&error.code));
+        self.state == State::Quarantined && kind.is_none_or(|kind| !kind.row().passing)
     }
 
     /// When a failed document may be tried again: later with each attempt.
@@ -247,8 +257,10 @@ impl Ledger {
     ) -> Result<LedgerRow> {
         let lease_until = self.clock.now() + self.lease;
         self.update(id, name, |row| {
-            let same = row.version.as_ref() == Some(version) && row.state != State::Deleted;
+            let same = row.version.as_ref() == Some(version) && !matches!(row.state, State::Deleted | State::Indexed);
+            let never_ended = same && row.state == State::Processing;
             row.attempts = if same { row.attempts + 1 } else { 1 };
+            row.unfinished = if never_ended { row.unfinished + 1 } else { 0 };
             row.state = State::Processing;
             row.stands(standing);
             row.version = Some(version.clone());
@@ -264,23 +276,35 @@ impl Ledger {
         self.update(id, name, |row| {
             row.state = State::Queued;
             row.attempts = 0;
+            row.unfinished = 0;
             row.lease_until = None;
             row.note(Happening::Retried, None);
         })
         .await
     }
 
-    /// Says that an attempt failed, for good or for now.
-    pub async fn fail(&self, id: &DocumentId, name: &str, state: State, error: &Error) -> Result<LedgerRow> {
+    /// Says that an attempt failed, for good or for now. A row that is about another version than `version` meanwhile is
+    /// left alone.
+    pub async fn fail(
+        &self,
+        id: &DocumentId,
+        name: &str,
+        version: Option<&DocumentVersion>,
+        state: State,
+        error: &Error,
+    ) -> Result<LedgerRow> {
         let last = LastError {
             code: error.kind().row().code.to_owned(),
             message: error.message().chars().take(MAX_MESSAGE_CHARS).collect(),
         };
         self.update(id, name, |row| {
+            if version.is_some_and(|version| row.version.as_ref() != Some(version)) {
+                return;
+            }
             row.state = state;
             row.error = Some(last.clone());
             row.lease_until = None;
-            if state == State::Quarantined {
+            if state == State::Quarantined && !error.is_passing() {
                 row.content_hash = None;
                 row.pages = None;
                 row.passages = 0;

@@ -87,6 +87,16 @@ pub enum Synced {
     },
 }
 
+/// How an attempt at one version ended.
+enum Attempt {
+    /// There is nothing more to do for this version.
+    Done(Synced),
+    /// Storage holds another version meanwhile.
+    StartOver,
+    /// The index holds a version that counts as later, although storage holds this one.
+    Overruled,
+}
+
 /// What was made of one version.
 struct Read {
     version: DocumentVersion,
@@ -105,33 +115,41 @@ impl Ingest {
     pub async fn sync(&self, name: &DocumentName) -> Result<Synced> {
         let id = DocumentId::of(name);
         let _alone = self.locks.lock(&id).await;
+        // Storage may say nothing of it; then its name alone decides who may know.
+        let unseen = self.settings.rights.standing(name.as_str(), &BTreeMap::new());
+        let mut overruled = false;
         for _ in 0..MAX_ROUNDS {
             let found = match self.documents.head(name.as_str()).await {
                 Ok(Some(found)) => found,
-                Ok(None) => return self.remove(&id, name).await,
-                Err(e) => {
-                    // Storage says nothing of it, so its name alone decides who may know.
-                    let standing = self.settings.rights.standing(name.as_str(), &BTreeMap::new());
-                    return self.failed(&id, name, e, 0, &standing).await;
-                }
+                Ok(None) => match self.remove(&id, name).await? {
+                    Some(removed) => return Ok(removed),
+                    None => continue,
+                },
+                Err(e) => return self.failed(&id, name, None, &unseen, e).await,
             };
-            let (version, standing) = (version_of(&found), self.standing(&found));
+            let version = version_of(&found);
             if let Some(settled) = self.settled(&id, name, &found).await? {
                 return Ok(settled);
             }
+            let standing = self.standing(&found);
             let row = self.ledger.claim(&id, name.as_str(), &version, &standing, found.size_bytes).await?;
             crash::point("claimed");
-            let done = match self.ingest(name, &found, &row).await {
-                Ok(done) => done,
-                Err(e) => return self.failed(&id, name, e, row.attempts, &standing).await,
-            };
-            // Whoever replaced or deleted the document meanwhile may have had to give way to us: look once more.
-            let now = self.documents.head(name.as_str()).await?.as_ref().map(version_of);
-            if now.is_some_and(|now| now == version) && done != Synced::Unchanged {
-                return Ok(done);
+            let attempt = self.attempt(name, &found, &row, overruled).await;
+            // Whoever replaced or deleted the document meanwhile may have had to give way to us: look once more. What is
+            // no longer in storage neither counts as done nor may it fail those who came after.
+            if self.documents.head(name.as_str()).await?.as_ref().map(version_of) != Some(version.clone()) {
+                continue;
+            }
+            match attempt {
+                Ok(Attempt::Done(done)) => return Ok(done),
+                Ok(Attempt::StartOver) => {}
+                // Storage is the authority, whatever the clocks say.
+                Ok(Attempt::Overruled) => overruled = true,
+                Err(e) => return self.failed(&id, name, Some(&version), &standing, e).await,
             }
         }
-        Err(Error::new(ErrorKind::StoreUnavailable, "the document keeps changing while it is read"))
+        let restless = Error::new(ErrorKind::StoreUnavailable, "the document keeps changing while it is read");
+        self.failed(&id, name, None, &unseen, restless).await
     }
 
     /// Counts a failure that the platform reports after its own retries, and quarantines the document.
@@ -141,7 +159,7 @@ impl Ingest {
             Err(e) => {
                 let id = DocumentId::of(name);
                 let told = Error::new(e.kind(), format!("{}; the platform stopped trying", e.message()));
-                self.ledger.fail(&id, name.as_str(), State::Quarantined, &told).await?;
+                self.ledger.fail(&id, name.as_str(), None, State::Quarantined, &told).await?;
                 Ok(Synced::Quarantined { code: e.kind().row().code })
             }
         }
@@ -151,7 +169,7 @@ impl Ingest {
     pub async fn refuse_name(&self, raw: &str, error: &Error) -> Result<Synced> {
         let shown: String = raw.chars().take(200).flat_map(char::escape_debug).collect();
         let id = DocumentId::of_raw(raw);
-        self.ledger.fail(&id, &shown, State::Quarantined, error).await?;
+        self.ledger.fail(&id, &shown, None, State::Quarantined, error).await?;
         let standing = self.settings.rights.standing(raw, &BTreeMap::new());
         self.ledger.update(&id, &shown, |row| row.stands(&standing)).await?;
         Ok(Synced::Quarantined { code: error.kind().row().code })
@@ -169,44 +187,55 @@ impl Ingest {
         format!("{RECIPE_VERSION}/{analyzer}/{}-{}/{readers}", chunk.tokens, chunk.overlap_tokens)
     }
 
-    async fn remove(&self, id: &DocumentId, name: &DocumentName) -> Result<Synced> {
-        let outcome = self.index.remove(id).await?;
+    /// Takes a document out that storage no longer has; `None` when it is back meanwhile.
+    async fn remove(&self, id: &DocumentId, name: &DocumentName) -> Result<Option<Synced>> {
+        let outcome = self.index.remove(id, None).await?;
         crash::point("removed");
+        if self.documents.head(name.as_str()).await?.is_some() {
+            return Ok(None);
+        }
         self.ledger.delete(id, name.as_str()).await?;
         if outcome == Outcome::Applied {
             info!(document.id = %id, "removed a document");
-            return Ok(Synced::Removed);
+            return Ok(Some(Synced::Removed));
         }
-        Ok(Synced::Unchanged)
+        Ok(Some(Synced::Unchanged))
     }
 
-    /// One attempt at the version that storage holds. [`Synced::Unchanged`] means: it changed again, start over.
-    async fn ingest(&self, name: &DocumentName, found: &BlobMeta, row: &LedgerRow) -> Result<Synced> {
+    /// One attempt at the version that storage holds. When an earlier one was overruled by a version that storage does not
+    /// hold any more, this one is not.
+    async fn attempt(
+        &self,
+        name: &DocumentName,
+        found: &BlobMeta,
+        row: &LedgerRow,
+        overruled: bool,
+    ) -> Result<Attempt> {
         let id = &row.id;
-        if row.attempts > self.settings.max_attempts {
-            let message = format!("reading it was tried {} times and never came to an end", row.attempts - 1);
+        if row.unfinished >= self.settings.max_attempts {
+            let message = format!("reading it was tried {} times and never came to an end", row.unfinished);
             return Err(Error::new(ErrorKind::DocumentOverLimit, message));
         }
         self.check_size(found)?;
         let fetching = Instant::now();
-        let Some(blob) = self.documents.get(name.as_str(), None).await? else { return Ok(Synced::Unchanged) };
+        let Some(blob) = self.documents.get(name.as_str(), None).await? else { return Ok(Attempt::StartOver) };
         let fetch_ms = elapsed_ms(fetching);
         crash::point("fetched");
-        let same_content = row.content_hash.as_deref() == Some(content_hash(&blob.bytes).as_str());
-        let standing = self.standing(&blob.meta);
-        let same_recipe = row.recipe.as_deref() == Some(self.recipe(&standing).as_str());
-        if same_content && same_recipe && self.index.entry(id).await?.is_some() {
-            self.finish_unchanged(row, &version_of(&blob.meta), &standing).await?;
-            return Ok(Synced::Indexed { passages: row.passages });
+        let (hash, standing) = (content_hash(&blob.bytes), self.standing(&blob.meta));
+        let recipe = self.recipe(&standing);
+        let entry = self.index.entry(id).await?;
+        if entry.is_some_and(|entry| entry.content_hash == hash && entry.recipe == recipe) {
+            self.finish_unchanged(row, &version_of(&blob.meta), &standing, &hash).await?;
+            return Ok(Attempt::Done(Synced::Indexed { passages: row.passages }));
         }
         let mut read = self.read(name, blob).await?;
         read.phases_ms.insert("fetch".to_owned(), fetch_ms);
         crash::point("extracted");
         let current = self.documents.head(name.as_str()).await?.as_ref().map(version_of);
         if current.as_ref() != Some(&read.version) {
-            return Ok(Synced::Unchanged);
+            return Ok(Attempt::StartOver);
         }
-        self.publish(name, row, read).await
+        self.publish(name, row, read, overruled).await
     }
 
     fn check_size(&self, found: &BlobMeta) -> Result<()> {
@@ -228,8 +257,7 @@ impl Ingest {
         let pages = extracted.pages;
         let (chunk_name, settings) = (name.clone(), self.settings.chunk.clone());
         let cut = tokio::task::spawn_blocking(move || chunk(&chunk_name, &extracted, &settings)).await;
-        let passages =
-            cut.map_err(|e| Error::new(ErrorKind::DocumentDamaged, "it cannot be cut into passages").caused_by(e))?;
+        let passages = cut.map_err(|_| Error::new(ErrorKind::DocumentDamaged, "it cannot be cut into passages"))?;
         if passages.is_empty() {
             return Err(Error::new(ErrorKind::DocumentWithoutText, "no text was found in it"));
         }
@@ -239,16 +267,23 @@ impl Ingest {
     }
 
     /// Makes the version visible and says so in the ledger.
-    async fn publish(&self, name: &DocumentName, row: &LedgerRow, read: Read) -> Result<Synced> {
+    async fn publish(&self, name: &DocumentName, row: &LedgerRow, read: Read, forced: bool) -> Result<Attempt> {
         let indexing = Instant::now();
         let count = u32::try_from(read.passages.len()).unwrap_or(u32::MAX);
         let token_count: usize = read.passages.iter().map(|passage| tokens::estimate(&passage.text)).sum();
         let (standing, recipe) = (&read.standing, self.recipe(&read.standing));
         let to_row = |passage| Row { passage, readers: standing.readers.clone() };
         let rows = read.passages.into_iter().map(to_row).collect();
-        let upsert = Upsert { name: name.clone(), version: read.version.clone(), recipe: recipe.clone(), rows };
+        let upsert = Upsert {
+            name: name.clone(),
+            version: read.version.clone(),
+            content_hash: read.content_hash.clone(),
+            recipe: recipe.clone(),
+            forced,
+            rows,
+        };
         if self.index.upsert(upsert).await? == Outcome::Superseded {
-            return Ok(Synced::Unchanged);
+            return Ok(Attempt::Overruled);
         }
         let mut phases_ms = read.phases_ms;
         phases_ms.insert("index".to_owned(), elapsed_ms(indexing));
@@ -272,13 +307,22 @@ impl Ingest {
             .await?;
         crash::point("finished");
         info!(document.id = %row.id, num_passages = count, took_ms, "indexed a document");
-        Ok(Synced::Indexed { passages: count })
+        Ok(Attempt::Done(Synced::Indexed { passages: count }))
     }
 
-    async fn finish_unchanged(&self, row: &LedgerRow, version: &DocumentVersion, standing: &Standing) -> Result<()> {
+    async fn finish_unchanged(
+        &self,
+        row: &LedgerRow,
+        version: &DocumentVersion,
+        standing: &Standing,
+        content_hash: &str,
+    ) -> Result<()> {
+        let recipe = self.recipe(standing);
         let finish = |row: &mut LedgerRow| {
             row.state = State::Indexed;
             row.version = Some(version.clone());
+            row.content_hash = Some(content_hash.to_owned());
+            row.recipe = Some(recipe.clone());
             row.stands(standing);
             row.error = None;
             row.lease_until = None;
@@ -292,23 +336,25 @@ impl Ingest {
         &self,
         id: &DocumentId,
         name: &DocumentName,
-        error: Error,
-        attempts: u32,
+        version: Option<&DocumentVersion>,
         standing: &Standing,
+        error: Error,
     ) -> Result<Synced> {
         let code = error.kind().row().code;
-        if error.is_passing() && attempts < self.settings.max_attempts {
-            self.ledger.fail(id, name.as_str(), State::Failed, &error).await?;
+        if error.is_passing() {
+            let attempts = self.ledger.fail(id, name.as_str(), version, State::Failed, &error).await?.attempts;
             warn!(document.id = %id, document.name = %one_line(name.as_str()), error.code = code, cause = %one_line(&error.chain()), attempts, "could not ingest a document, will try again");
             return Err(error);
         }
         // What was visible is no longer what storage holds.
-        self.index.remove(id).await?;
-        self.ledger.fail(id, name.as_str(), State::Quarantined, &error).await?;
+        self.index.remove(id, version.cloned()).await?;
+        let attempts = self.ledger.fail(id, name.as_str(), version, State::Quarantined, &error).await?.attempts;
         let recipe = self.recipe(standing);
         let settle = |row: &mut LedgerRow| {
-            row.stands(standing);
-            row.recipe = Some(recipe.clone());
+            if row.state == State::Quarantined {
+                row.stands(standing);
+                row.recipe = Some(recipe.clone());
+            }
         };
         self.ledger.update(id, name.as_str(), settle).await?;
         warn!(document.id = %id, document.name = %one_line(name.as_str()), error.code = code, cause = %one_line(&error.chain()), attempts, "quarantined a document");

@@ -191,8 +191,10 @@ impl Ingest {
             State::Queued => Some(Drift::Missing),
             _ if row.version.as_ref() != Some(&version) => Some(Drift::Changed),
             State::Failed => (row.retry_at() <= now).then_some(Drift::Failed),
+            State::Quarantined if !row.is_settled() => (row.retry_at() <= now).then_some(Drift::Failed),
             State::Deleted => Some(Drift::Missing),
             State::Indexed if entry.is_none() => Some(Drift::Missing),
+            State::Indexed if entry.is_some_and(|entry| !row.agrees_with(entry)) => Some(Drift::Changed),
             State::Indexed | State::Quarantined => {
                 (row.recipe.as_deref() != Some(recipe.as_str())).then_some(Drift::Outdated)
             }

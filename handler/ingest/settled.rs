@@ -6,7 +6,7 @@ use super::ledger::{LedgerRow, State};
 use super::pipeline::{Ingest, Synced, version_of};
 use crate::document::{DocumentId, DocumentName};
 use crate::error::{ErrorKind, Result};
-use crate::index::segments::manifest::Place;
+use crate::index::segments::manifest::{DocumentEntry, Place};
 use crate::stores::blobs::BlobMeta;
 
 impl Ingest {
@@ -26,12 +26,12 @@ impl Ingest {
             return Ok(None);
         }
         let same_recipe = row.recipe.as_deref() == Some(self.recipe(&self.standing(found)).as_str());
-        if row.state == State::Quarantined && same_recipe {
-            let kinds = ErrorKind::ALL.iter().map(|kind| kind.row().code);
-            let code = kinds.into_iter().find(|code| row.error.as_ref().is_some_and(|error| error.code == *code));
-            return Ok(Some(Synced::Quarantined { code: code.unwrap_or("internal") }));
+        if row.is_settled() && same_recipe {
+            let kind = row.error.as_ref().and_then(|error| ErrorKind::of_code(&error.code));
+            return Ok(Some(Synced::Quarantined { code: kind.unwrap_or(ErrorKind::Internal).row().code }));
         }
-        let visible = row.state == State::Indexed && same_recipe && self.index.entry(id).await?.is_some();
+        let entry = self.index.entry(id).await?;
+        let visible = row.state == State::Indexed && same_recipe && entry.is_some_and(|entry| row.agrees_with(&entry));
         Ok(visible.then_some(Synced::Unchanged))
     }
 
@@ -46,6 +46,7 @@ impl Ingest {
             row.state = State::Indexed;
             row.version = Some(entry.version.clone());
             row.recipe = Some(entry.recipe.clone());
+            row.content_hash = Some(entry.content_hash.clone());
             row.size_bytes = found.size_bytes;
             row.stands(&standing);
             if let Place::Live { passages, .. } = entry.place {
@@ -55,5 +56,13 @@ impl Ingest {
         };
         self.ledger.update(id, name.as_str(), adopt).await?;
         Ok(Some(Synced::Unchanged))
+    }
+}
+
+impl LedgerRow {
+    /// Whether the index shows what the row says. Another instance, with a ledger of its own, may have changed it since.
+    pub(super) fn agrees_with(&self, entry: &DocumentEntry) -> bool {
+        self.content_hash.as_deref() == Some(entry.content_hash.as_str())
+            && self.recipe.as_deref() == Some(&entry.recipe)
     }
 }

@@ -201,7 +201,11 @@ async fn the_report_of_maintenance_can_be_read() {
     let test = TestApp::new();
     test.send(get("/api/maintenance/report")).await.assert_problem("not-found");
     test.write("a.txt", "The lamp on the pier is green.");
-    let report = test.app.ingest.reconcile(Instant::now() + Duration::from_secs(60), &test.app.records).await.unwrap();
+    let mut report =
+        test.app.ingest.reconcile(Instant::now() + Duration::from_secs(60), &test.app.records).await.unwrap();
+    assert_eq!(report.examples.len(), 1);
+    // Not everybody who may ask for the report may know the names of all documents.
+    report.examples.clear();
     let answer = test.send(get("/api/maintenance/report")).await;
     assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!(report)));
     assert_eq!(answer.json()["drift"]["missing"], 1);

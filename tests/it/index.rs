@@ -76,7 +76,8 @@ fn upsert(name: &str, version: DocumentVersion, texts: &[&str]) -> Upsert {
         };
         Row { passage, readers: vec![Principal::EVERYONE.to_owned()] }
     });
-    Upsert { name: name.clone(), version, recipe: "1".to_owned(), rows: rows.collect() }
+    let content_hash = version.etag.clone();
+    Upsert { name: name.clone(), version, content_hash, recipe: "1".to_owned(), forced: false, rows: rows.collect() }
 }
 
 async fn find(index: &Index, text: &str) -> Vec<String> {
@@ -117,8 +118,8 @@ async fn what_was_removed_stays_removed_for_late_writers() {
     let index = place.open();
     let id = DocumentId::of(&document_name("a.txt"));
     index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
-    assert_eq!(index.remove(&id).await.unwrap(), Outcome::Applied);
-    assert_eq!(index.remove(&id).await.unwrap(), Outcome::Unchanged);
+    assert_eq!(index.remove(&id, None).await.unwrap(), Outcome::Applied);
+    assert_eq!(index.remove(&id, None).await.unwrap(), Outcome::Unchanged);
     assert_eq!(index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap(), Outcome::Superseded);
     assert!(find(&index, "harbour").await.is_empty());
     assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["harbour again"])).await.unwrap(), Outcome::Applied);
@@ -297,17 +298,19 @@ proptest! {
                 Step::Upsert { document, second } => {
                     let upsert = upsert(&format!("{document}.txt"), version(second, &second.to_string()), &["x"]);
                     let place = Place::Live { segment: segment.id.clone(), passages: 1 };
-                    let entry = DocumentEntry { name: upsert.name, version: upsert.version, recipe: "1".to_owned(), place };
-                    let change = Change::Upsert { id: DocumentId::of(&entry.name), entry };
+                    let entry = DocumentEntry {
+                        name: upsert.name, version: upsert.version, content_hash: upsert.content_hash, recipe: "1".to_owned(), place,
+                    };
+                    let change = Change::Upsert { id: DocumentId::of(&entry.name), entry, forced: false };
                     manifest.apply(&[change], Some(&segment), start());
                 }
                 Step::Remove { document } => {
                     let id = DocumentId::of(&document_name(&format!("{document}.txt")));
-                    manifest.apply(&[Change::Remove { id }], None, start());
+                    manifest.apply(&[Change::Remove { id, unless_newer_than: None }], None, start());
                 }
                 Step::Merge => {
                     let all: Vec<String> = manifest.segments.iter().map(|segment| segment.id.clone()).collect();
-                    manifest.replace_segments(&all, Some(&segment), start());
+                    manifest.replace_segments(&all, Some(&segment));
                 }
             }
             prop_assert!(manifest.generation >= before.generation);

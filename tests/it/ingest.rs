@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use knowledge_worker::document::{DocumentId, Principal};
 use knowledge_worker::index::segments::manifest::Place;
+use knowledge_worker::index::segments::segment::Row;
+use knowledge_worker::index::segments::writer::Upsert;
 use knowledge_worker::ingest::ledger::State;
 use knowledge_worker::ingest::pipeline::Synced;
 use knowledge_worker::ingest::reconcile::{Drift, last_report};
@@ -188,4 +190,52 @@ async fn a_name_that_the_store_cannot_keep_is_in_the_ledger_too() {
     test.app.ingest.reconcile(in_a_minute(), &test.app.records).await.unwrap();
     let again = test.app.ingest.reconcile(in_a_minute(), &test.app.records).await.unwrap();
     assert!(again.drift.is_empty(), "{again:?}");
+}
+
+#[tokio::test]
+async fn settings_may_change_more_often_than_a_document_may_fail() {
+    let test = TestApp::new();
+    test.ingest("a.txt", "The ferry leaves at nine.").await;
+    for tokens in ["100", "110", "120", "130", "140", "150", "160", "170"] {
+        let app = test.again(&[("CHUNK_TOKENS", tokens)]);
+        let report = app.ingest.reconcile(in_a_minute(), &app.records).await.unwrap();
+        assert_eq!((report.indexed, report.quarantined), (1, 0), "with {tokens} tokens: {report:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_instance_with_a_ledger_of_its_own_is_not_trusted_blindly() {
+    let (here, elsewhere) = (TestApp::new(), tempfile::tempdir().unwrap());
+    let index = here.data().join("index");
+    std::os::unix::fs::symlink(&index, elsewhere.path().join("index")).unwrap();
+    let there = here.beside(elsewhere.path());
+    here.ingest("a.txt", "The ferry leaves at nine.").await;
+    here.write("a.txt", "The ferry leaves at ten.");
+    there.ingest.sync(&document_name("a.txt")).await.unwrap();
+    // Back to the first content: this ledger knows it, but the index shows the other instance's version.
+    here.ingest("a.txt", "The ferry leaves at nine.").await;
+    assert!(here.ask("When does the ferry leave?").await.contains("nine"));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_does_not_keep_an_old_version() {
+    let test = TestApp::new();
+    test.ingest("a.txt", "The ferry leaves at nine.").await;
+    let name = document_name("a.txt");
+    let entry = test.app.index.entry(&DocumentId::of(&name)).await.unwrap().unwrap();
+    let mut version = entry.version;
+    version.modified += chrono::TimeDelta::days(400);
+    let rows = test.app.index.passages(&Principal::anonymous(), &DocumentId::of(&name)).await.unwrap();
+    let rows = rows.into_iter().map(|passage| Row { passage, readers: vec![Principal::EVERYONE.to_owned()] }).collect();
+    let upsert = Upsert {
+        name: name.clone(),
+        version,
+        content_hash: "of-the-future".to_owned(),
+        recipe: entry.recipe,
+        forced: false,
+        rows,
+    };
+    test.app.index.upsert(upsert).await.unwrap();
+    test.ingest("a.txt", "The ferry leaves at ten.").await;
+    assert!(test.ask("When does the ferry leave?").await.contains("ten"), "storage is the authority");
 }

@@ -65,6 +65,17 @@ impl TestApp {
         open(test.folder.path(), &[], &clock)
     }
 
+    /// Another instance on the same documents, with a data folder of its own.
+    pub fn beside(&self, data: &Path) -> Arc<App> {
+        let documents = self.documents();
+        open(data, &[("KNOWLEDGE_WORKER_DOCUMENTS", documents.to_str().expect("the path is text"))], &self.clock)
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
     /// The folder that the documents are in.
     pub fn documents(&self) -> PathBuf {
         self.folder.path().join("documents")

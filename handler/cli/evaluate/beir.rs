@@ -143,7 +143,10 @@ fn upsert(entry: Entry, chunking: &ChunkSettings) -> Result<(String, Upsert)> {
     let rows = passages.into_iter().map(|passage| IndexRow { passage, readers: readers.clone() }).collect();
     let etag = content_hash(format!("{}\n{}", entry.title, entry.text).as_bytes());
     let version = DocumentVersion { modified: chrono::DateTime::UNIX_EPOCH, etag };
-    Ok((entry._id, Upsert { name, version, recipe: "evaluation".to_owned(), rows }))
+    Ok((
+        entry._id,
+        Upsert { name, version, content_hash: String::new(), recipe: "evaluation".to_owned(), forced: false, rows },
+    ))
 }
 
 /// Entries, best first. As BEIR does, an entry that is the query itself is left out.

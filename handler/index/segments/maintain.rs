@@ -49,9 +49,8 @@ impl SegmentIndex {
         let rows = blocking(move || live_rows_of(&snapshot, &ids)).await?;
         let merged = if rows.is_empty() { None } else { Some(self.store_segment(rows).await?) };
         let stored = self.read_manifest().await?;
-        let now = self.shared.clock.now();
         self.swap(stored, |manifest| {
-            let replaced = manifest.replace_segments(&old, merged.as_ref(), now);
+            let replaced = manifest.replace_segments(&old, merged.as_ref());
             (replaced, replaced)
         })
         .await?;

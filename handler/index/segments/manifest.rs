@@ -69,6 +69,9 @@ pub struct DocumentEntry {
     pub name: DocumentName,
     /// The version that is visible, or was when it was removed.
     pub version: DocumentVersion,
+    /// SHA-256 of the content its passages were made from.
+    #[serde(default)]
+    pub content_hash: String,
     /// How passages were made (extraction, chunking); another recipe means they should be made anew.
     pub recipe: String,
     /// Where its passages are, or since when it is gone.
@@ -103,11 +106,15 @@ pub enum Change {
         id: DocumentId,
         /// What is to be known of it.
         entry: DocumentEntry,
+        /// Takes the place of a later version too, because storage holds this one and no other.
+        forced: bool,
     },
     /// Show a document no longer.
     Remove {
         /// The document.
         id: DocumentId,
+        /// A version that is newer than this one stays.
+        unless_newer_than: Option<DocumentVersion>,
     },
 }
 
@@ -148,11 +155,17 @@ impl Manifest {
     /// What would become of a change, without making it.
     pub fn judge(&self, change: &Change) -> Outcome {
         match change {
-            Change::Remove { id } => match self.live(id) {
+            Change::Remove { id, unless_newer_than } => match self.live(id) {
+                Some(live) if unless_newer_than.as_ref().is_some_and(|seen| seen.is_older_than(&live.version)) => {
+                    Outcome::Superseded
+                }
                 Some(_) => Outcome::Applied,
                 None => Outcome::Unchanged,
             },
-            Change::Upsert { id, entry } => match self.documents.get(id) {
+            Change::Upsert { id, entry, forced } => match self.documents.get(id) {
+                Some(current) if *forced && (current.version != entry.version || self.live(id).is_none()) => {
+                    Outcome::Applied
+                }
                 Some(current) if entry.version.is_older_than(&current.version) => Outcome::Superseded,
                 Some(current) if entry.version == current.version => match current.place {
                     Place::Removed { .. } => Outcome::Superseded,
@@ -168,9 +181,11 @@ impl Manifest {
     /// nothing that ends up visible it is not listed. The generation grows if anything changed.
     pub fn apply(&mut self, changes: &[Change], segment: Option<&SegmentEntry>, now: DateTime<Utc>) -> Vec<Outcome> {
         self.format = FORMAT;
+        self.forget_removals(now);
         let mut outcomes = Vec::with_capacity(changes.len());
         for change in changes {
-            let already_ours = matches!(change, Change::Upsert { id, entry } if self.documents.get(id) == Some(entry));
+            let already_ours =
+                matches!(change, Change::Upsert { id, entry, .. } if self.documents.get(id) == Some(entry));
             let outcome = if already_ours { Outcome::Applied } else { self.judge(change) };
             if outcome == Outcome::Applied {
                 self.set(change, now);
@@ -180,7 +195,7 @@ impl Manifest {
         if let Some(segment) = segment.filter(|segment| self.segments.iter().all(|known| known.id != segment.id)) {
             self.segments.push(segment.clone());
         }
-        self.drop_unused(now);
+        self.drop_unused();
         if outcomes.contains(&Outcome::Applied) {
             self.generation += 1;
         }
@@ -189,7 +204,7 @@ impl Manifest {
 
     /// Puts `merged` in the place of the segments `old`: documents that are still in those move to it.
     /// Returns false, changing nothing, when none of the old segments is live any more.
-    pub fn replace_segments(&mut self, old: &[String], merged: Option<&SegmentEntry>, now: DateTime<Utc>) -> bool {
+    pub fn replace_segments(&mut self, old: &[String], merged: Option<&SegmentEntry>) -> bool {
         if !self.segments.iter().any(|segment| old.contains(&segment.id)) {
             return false;
         }
@@ -203,17 +218,17 @@ impl Manifest {
             }
             self.segments.push(merged.clone());
         }
-        self.drop_unused(now);
+        self.drop_unused();
         self.generation += 1;
         true
     }
 
     fn set(&mut self, change: &Change, now: DateTime<Utc>) {
         match change {
-            Change::Upsert { id, entry } => {
+            Change::Upsert { id, entry, .. } => {
                 self.documents.insert(id.clone(), entry.clone());
             }
-            Change::Remove { id } => {
+            Change::Remove { id, .. } => {
                 if let Some(entry) = self.documents.get_mut(id) {
                     entry.place = Place::Removed { removed: now };
                 }
@@ -221,12 +236,16 @@ impl Manifest {
         }
     }
 
-    /// Forgets old removals, and segments of which no row is visible.
-    fn drop_unused(&mut self, now: DateTime<Utc>) {
+    /// Forgets removals that no writer of that time can remember.
+    fn forget_removals(&mut self, now: DateTime<Utc>) {
         self.documents.retain(|_, entry| match entry.place {
             Place::Live { .. } => true,
             Place::Removed { removed } => now - removed < REMOVAL_MEMORY,
         });
+    }
+
+    /// Lists only segments of which a row is visible.
+    fn drop_unused(&mut self) {
         let used: BTreeSet<&str> = self
             .documents
             .values()

@@ -112,7 +112,7 @@ impl SegmentIndex {
         let refreshed = tokio::spawn(async move { this.refresh().await });
         match tokio::time::timeout(LOAD_PATIENCE, refreshed).await {
             Ok(Ok(snapshot)) => snapshot,
-            Ok(Err(e)) => Err(Error::new(ErrorKind::Internal, "loading the index was interrupted").caused_by(e)),
+            Ok(Err(_)) => Err(Error::new(ErrorKind::Internal, "loading the index was interrupted")),
             // The load goes on by itself; the next search will have it.
             Err(_) => Ok(current.snapshot),
         }
@@ -244,5 +244,5 @@ fn keep(path: &std::path::Path, bytes: &Bytes) -> std::io::Result<()> {
 /// Runs CPU-heavy or blocking work off the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let joined = tokio::task::spawn_blocking(work).await;
-    joined.map_err(|e| Error::new(ErrorKind::Internal, "work on the index was interrupted").caused_by(e))?
+    joined.map_err(|_| Error::new(ErrorKind::Internal, "work on the index was interrupted"))?
 }

@@ -33,8 +33,12 @@ pub struct Upsert {
     pub name: DocumentName,
     /// The version its passages were made from.
     pub version: DocumentVersion,
+    /// SHA-256 of the content they were made from.
+    pub content_hash: String,
     /// How they were made.
     pub recipe: String,
+    /// Takes the place of a later version too: for a caller who has seen that storage holds this one and no other.
+    pub forced: bool,
     /// Its passages, each with who may read it; at least one.
     pub rows: Vec<Row>,
 }
@@ -43,7 +47,7 @@ pub struct Upsert {
 #[derive(Debug)]
 pub(super) enum Wish {
     Upsert(Upsert),
-    Remove(DocumentId),
+    Remove(DocumentId, Option<DocumentVersion>),
 }
 
 struct Waiting {
@@ -64,9 +68,9 @@ impl SegmentIndex {
         self.wish(Wish::Upsert(upsert)).await
     }
 
-    /// Makes a document invisible.
-    pub async fn remove(&self, document: &DocumentId) -> Result<Outcome> {
-        self.wish(Wish::Remove(document.clone())).await
+    /// Makes a document invisible, unless a version is visible that is newer than the one given.
+    pub async fn remove(&self, document: &DocumentId, unless_newer_than: Option<DocumentVersion>) -> Result<Outcome> {
+        self.wish(Wish::Remove(document.clone(), unless_newer_than)).await
     }
 
     async fn wish(&self, wish: Wish) -> Result<Outcome> {
@@ -99,7 +103,7 @@ impl SegmentIndex {
 
     async fn commit_wishes(&self, wishes: Vec<Wish>) -> Result<Vec<Outcome>> {
         let stored = self.read_manifest().await?;
-        let (changes, rows) = plan(wishes, &stored.manifest);
+        let (changes, rows) = plan(wishes);
         let entry = if rows.is_empty() { None } else { Some(self.store_segment(rows).await?) };
         self.swap(stored, |manifest| {
             let changes: Vec<Change> = changes.iter().map(|change| located(change, entry.as_ref())).collect();
@@ -171,7 +175,7 @@ impl Queue {
         let (batch, left) = std::mem::take(&mut *waiting).into_iter().partition(|waiting| {
             let (document, size) = match &waiting.wish {
                 Wish::Upsert(upsert) => (DocumentId::of(&upsert.name), upsert.rows.len()),
-                Wish::Remove(document) => (document.clone(), 0),
+                Wish::Remove(document, _) => (document.clone(), 0),
             };
             let fits = rows == 0 || rows + size <= COMMIT_ROWS;
             let taken = fits && documents.insert(document);
@@ -183,19 +187,20 @@ impl Queue {
     }
 }
 
-/// Turns wishes into changes, and collects the rows of those that would have an effect now.
-fn plan(wishes: Vec<Wish>, manifest: &Manifest) -> (Vec<Change>, Vec<Row>) {
+/// Turns wishes into changes, and collects their rows.
+fn plan(wishes: Vec<Wish>) -> (Vec<Change>, Vec<Row>) {
     let mut rows = Vec::new();
     let changes = wishes.into_iter().map(|wish| match wish {
-        Wish::Remove(id) => Change::Remove { id },
+        Wish::Remove(id, unless_newer_than) => Change::Remove { id, unless_newer_than },
         Wish::Upsert(upsert) => {
             let passages = u32::try_from(upsert.rows.len()).unwrap_or(u32::MAX);
             let place = Place::Live { segment: String::new(), passages };
-            let entry = DocumentEntry { name: upsert.name, version: upsert.version, recipe: upsert.recipe, place };
-            let change = Change::Upsert { id: DocumentId::of(&entry.name), entry };
-            if manifest.judge(&change) == Outcome::Applied {
-                rows.extend(upsert.rows);
-            }
+            let (forced, content_hash) = (upsert.forced, upsert.content_hash);
+            let (name, version, recipe) = (upsert.name, upsert.version, upsert.recipe);
+            let entry = DocumentEntry { name, version, content_hash, recipe, place };
+            let change = Change::Upsert { id: DocumentId::of(&entry.name), entry, forced };
+            // Also those that would have no effect now: against the manifest of a faster writer they may have one.
+            rows.extend(upsert.rows);
             change
         }
     });

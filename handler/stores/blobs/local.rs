@@ -53,7 +53,7 @@ impl LocalBlobs {
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
         let inner = Arc::clone(&self.inner);
         let joined = tokio::task::spawn_blocking(move || work(&inner)).await;
-        joined.map_err(|e| Error::new(ErrorKind::Internal, "a file operation was interrupted").caused_by(e))?
+        joined.map_err(|_| Error::new(ErrorKind::Internal, "a file operation was interrupted"))?
     }
 }
 
@@ -263,6 +263,7 @@ impl Inner {
 
     fn delete(&self, name: &str) -> Result<bool> {
         let path = self.path_of(name)?;
+        let _lock = self.lock()?;
         self.hashes.lock().expect("no holder of this lock panics").remove(&path);
         // The content goes first: without its metadata it might be for other readers.
         let removed = remove(&path).and_then(|removed| remove(&self.side_path(name)).map(|_| removed));

@@ -35,11 +35,11 @@ impl Stamp {
     }
 }
 
-/// Everything but the ETag. The time is the later of the content's and the entry's: a file moved or copied here with an
-/// old date still counts as new.
+/// Everything but the ETag. The time is that of the last change of the entry, which nobody can set: a file moved or copied
+/// here with a date of the past or of the future counts from when it came.
 pub(super) fn describe(name: &str, metadata: &fs::Metadata) -> BlobMeta {
     let stamp = Stamp::of(metadata);
-    let (seconds, nanoseconds) = stamp.modified.max(stamp.changed);
+    let (seconds, nanoseconds) = stamp.changed;
     let modified =
         DateTime::<Utc>::from_timestamp(seconds, u32::try_from(nanoseconds).unwrap_or(0)).unwrap_or_default();
     BlobMeta {

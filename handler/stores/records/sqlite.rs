@@ -64,7 +64,7 @@ impl SqliteRecords {
             let mut connection = connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             work(&mut connection, now_ms)
         });
-        joined.await.map_err(|e| Error::new(ErrorKind::Internal, "a record operation was interrupted").caused_by(e))?
+        joined.await.map_err(|_| Error::new(ErrorKind::Internal, "a record operation was interrupted"))?
     }
 }
 

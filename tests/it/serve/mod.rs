@@ -55,6 +55,20 @@ async fn until_found(server: &Server, query: &str, names: &[&str]) {
 }
 
 #[tokio::test]
+async fn pages_of_other_sites_are_turned_away() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let question = json!({"message": "When does the ferry leave?"});
+    let asked_by = |name: &'static str, value: &'static str| {
+        let request = Client::new().post(server.url("/api/chat")).json(&question).header(name, value);
+        async move { request.send().await.expect("the server answers").status().as_u16() }
+    };
+    assert_eq!(asked_by("origin", "https://evil.example").await, 403);
+    assert_eq!(asked_by("host", "evil.example").await, 403);
+    assert_eq!(asked_by("accept", "*/*").await, 200);
+}
+
+#[tokio::test]
 async fn it_says_where_it_answers_and_answers_there() {
     let place = Place::new();
     let server = place.serve(&[]);
@@ -199,7 +213,7 @@ async fn the_order_to_stop_lets_a_running_request_finish() {
     // A caller who keeps the connection, and one who is in the middle of asking.
     let mut idle = BufReader::new(TcpStream::connect(server.address).unwrap());
     idle.get_ref().set_read_timeout(patience).unwrap();
-    idle.get_mut().write_all(b"GET /api/health HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    idle.get_mut().write_all(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut line = String::new();
     idle.read_line(&mut line).unwrap();
     assert!(line.starts_with("HTTP/1.1 200"), "{line}");
@@ -207,7 +221,7 @@ async fn the_order_to_stop_lets_a_running_request_finish() {
     asking.get_ref().set_read_timeout(patience).unwrap();
     let body = r#"{"message": "Who keeps the light?"}"#;
     let head = format!(
-        "POST /api/chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+        "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
          Expect: 100-continue\r\n\r\n",
         body.len()
     );
