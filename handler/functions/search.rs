@@ -14,9 +14,8 @@ use crate::chat::question::Question;
 use crate::document::Passage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
-use crate::host::server::{RequestId, is_json, read_body};
+use crate::host::server::{RequestId, read_json};
 use crate::index::Query;
-use crate::telemetry::place_in_json;
 
 /// Bytes of a request.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -58,14 +57,8 @@ async fn search(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>
 
 async fn find(app: &App, request: Request) -> Result<SearchAnswer> {
     let principal = access::principal(request.headers());
-    if !is_json(request.headers()) {
-        return Err(Error::new(ErrorKind::UnsupportedMediaType, "send the query as application/json"));
-    }
-    let body = read_body(request.into_body(), MAX_BODY_BYTES).await?;
-    let asked: SearchRequest = serde_json::from_slice(&body).map_err(|e| {
-        let kind = if e.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::MalformedJson };
-        Error::new(kind, "send {\"query\": \"…\", \"top_results\": 5}").caused_by(place_in_json(&e))
-    })?;
+    let example = r#"{"query": "…", "top_results": 5}"#;
+    let asked: SearchRequest = read_json(request, MAX_BODY_BYTES, "the query", example).await?;
     if !(1..=MAX_RESULTS).contains(&asked.top_results) {
         return Err(Error::new(ErrorKind::InvalidRequest, format!("`top_results` must be from 1 to {MAX_RESULTS}")));
     }

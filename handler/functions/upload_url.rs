@@ -13,13 +13,12 @@ use serde_json::json;
 
 use crate::access;
 use crate::app::App;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::host::problem;
-use crate::host::server::{RequestId, is_json, read_body};
+use crate::host::server::{RequestId, read_json};
 use crate::ingest::intake::{self, Submission};
 use crate::ingest::ledger::LedgerRow;
 use crate::ingest::web_name;
-use crate::telemetry::place_in_json;
 
 /// Bytes of a request.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -45,14 +44,8 @@ async fn upload_url(State(app): State<Arc<App>>, Extension(id): Extension<Reques
 
 async fn take(app: &App, request: Request) -> Result<LedgerRow> {
     let by = access::principal(request.headers());
-    if !is_json(request.headers()) {
-        return Err(Error::new(ErrorKind::UnsupportedMediaType, "send the address as application/json"));
-    }
-    let body = read_body(request.into_body(), MAX_BODY_BYTES).await?;
-    let asked: UrlRequest = serde_json::from_slice(&body).map_err(|e| {
-        let kind = if e.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::MalformedJson };
-        Error::new(kind, "send {\"url\": \"https://…\", \"category\": \"…\"}").caused_by(place_in_json(&e))
-    })?;
+    let example = r#"{"url": "https://…", "category": "…"}"#;
+    let asked: UrlRequest = read_json(request, MAX_BODY_BYTES, "the address", example).await?;
     let category = intake::category(asked.category.as_deref().unwrap_or_default())?;
     let fetched = app.fetcher.fetch(&asked.url).await?;
     let name = web_name::of(&fetched.url, &fetched.content_type)?;

@@ -15,12 +15,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tracing::{Instrument, debug, error_span, info};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::telemetry::without_secrets;
+use crate::telemetry::{place_in_json, without_secrets};
 
 /// How long a caller may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -89,6 +90,19 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
         }
         Err(e) => Err(Error::new(ErrorKind::InvalidRequest, "the body ended early").caused_by(e)),
     }
+}
+
+/// A request's body of at most `limit` bytes as JSON of a known shape. `what` names the thing that is asked for and
+/// `example` shows it, for the sentence of the refusal; the log gets the place of a mistake and never the text.
+pub async fn read_json<T: DeserializeOwned>(request: Request, limit: usize, what: &str, example: &str) -> Result<T> {
+    if !is_json(request.headers()) {
+        return Err(Error::new(ErrorKind::UnsupportedMediaType, format!("send {what} as application/json")));
+    }
+    let body = read_body(request.into_body(), limit).await?;
+    serde_json::from_slice(&body).map_err(|e| {
+        let kind = if e.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::MalformedJson };
+        Error::new(kind, format!("send {example}")).caused_by(place_in_json(&e))
+    })
 }
 
 /// Whether a request says that its body is JSON.

@@ -21,6 +21,21 @@ pub enum Node<'x> {
     Text(&'x str),
 }
 
+/// Whether a node lies in an element that is left out. `skipped` holds that element's name and how many of that name are
+/// open; it is emptied when the outermost of them ends.
+pub fn is_skipped(skipped: &mut Option<(String, usize)>, node: &Node<'_>) -> bool {
+    let Some((name, depth)) = skipped else { return false };
+    match node {
+        Node::Open(tag) => *depth += usize::from(tag.name() == name),
+        Node::Close(closed) => *depth -= usize::from(closed == name),
+        Node::Text(_) => {}
+    }
+    if *depth == 0 {
+        *skipped = None;
+    }
+    true
+}
+
 /// The beginning of an element.
 pub struct Tag<'x> {
     start: BytesStart<'x>,

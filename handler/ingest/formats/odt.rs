@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::error::Result;
 use crate::ingest::formats::flow::{Ending, Flow};
-use crate::ingest::formats::markup::{Node, Tag, walk};
+use crate::ingest::formats::markup::{Node, Tag, is_skipped, walk};
 use crate::ingest::formats::package::{Package, declares, fit, locked};
 use crate::ingest::formats::relations::element_text;
 use crate::ingest::formats::{ExtractLimits, Extracted, Format};
@@ -91,15 +91,7 @@ impl Body {
     }
 
     fn visit(&mut self, node: Node<'_>) -> Result<()> {
-        if let Some((skipped, depth)) = &mut self.skipped {
-            match node {
-                Node::Open(tag) => *depth += usize::from(tag.name() == skipped),
-                Node::Close(name) => *depth -= usize::from(name == skipped),
-                Node::Text(_) => {}
-            }
-            if *depth == 0 {
-                self.skipped = None;
-            }
+        if is_skipped(&mut self.skipped, &node) {
             return Ok(());
         }
         match node {

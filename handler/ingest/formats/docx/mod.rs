@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::ingest::formats::docx::notes::{Notes, read_notes};
 use crate::ingest::formats::docx::styles::{Role, Styles};
 use crate::ingest::formats::flow::{Ending, Flow};
-use crate::ingest::formats::markup::{Node, Tag, walk};
+use crate::ingest::formats::markup::{Node, Tag, is_skipped, walk};
 use crate::ingest::formats::package::{Package, fit};
 use crate::ingest::formats::relations::{core_title, main_part, relations};
 use crate::ingest::formats::{ExtractLimits, Extracted, Format};
@@ -124,15 +124,7 @@ impl Body {
     }
 
     fn visit(&mut self, node: Node<'_>) -> Result<()> {
-        if let Some((skipped, depth)) = &mut self.skipped {
-            match node {
-                Node::Open(tag) => *depth += usize::from(tag.name() == skipped),
-                Node::Close(name) => *depth -= usize::from(name == skipped),
-                Node::Text(_) => {}
-            }
-            if *depth == 0 {
-                self.skipped = None;
-            }
+        if is_skipped(&mut self.skipped, &node) {
             return Ok(());
         }
         match node {
