@@ -1,6 +1,7 @@
 //! The words every module shares: a document, its version, its passages, and who is asking. Plain data, no input or output.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -160,6 +161,30 @@ impl Passage {
             (None, Some(place)) => format!("{}#{place}", self.name),
             (None, None) => self.name.to_string(),
         }
+    }
+}
+
+/// What makes two embeddings comparable: vectors of different spaces never meet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EmbeddingSpace {
+    /// The model, as its server calls it.
+    pub model: String,
+    /// Length of every vector.
+    pub dimensions: u32,
+}
+
+/// The meaning of a text as a vector.
+#[derive(Clone, PartialEq)]
+pub struct Embedding {
+    /// Where the vector lives.
+    pub space: Arc<EmbeddingSpace>,
+    /// As many finite numbers as the space has dimensions. Only the direction counts; the length is ignored.
+    pub values: Vec<f32>,
+}
+
+impl fmt::Debug for Embedding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedding").field("space", &self.space).finish_non_exhaustive()
     }
 }
 

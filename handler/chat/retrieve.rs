@@ -29,7 +29,7 @@ pub async fn retrieve(
     let question = request.question.as_str();
     let telling = evidence_terms_of(index, question);
     let (text, question_start) = query_text(request, telling);
-    let found = index.search(principal, &Query { text: text.clone(), limit: settings.passages }).await?;
+    let found = index.search(principal, &Query::words(text.clone(), settings.passages)).await?;
     let terms = question_terms(&text, question_start, &index.analyze(&text), &found.terms);
     let numbered = found.hits.into_iter().take(settings.passages).enumerate();
     let passages = numbered.map(|(at, hit)| CitedPassage { number: at + 1, passage: hit.passage }).collect();

@@ -28,7 +28,7 @@ pub(super) struct SearchArgs {
 pub(super) async fn run(app: &App, args: SearchArgs, json: bool) -> Result<ExitCode> {
     let question = Question::parse(&args.query.join(" "), app.config.max_message_chars)?;
     super::warn_if_empty(app).await?;
-    let query = Query { text: question.as_str().to_owned(), limit: args.top };
+    let query = Query::words(question.as_str(), args.top);
     let found = app.index.search(&Principal::anonymous(), &query).await?;
     if json {
         let passages: Vec<_> =

@@ -63,7 +63,7 @@ async fn find(app: &App, request: Request) -> Result<SearchAnswer> {
         return Err(Error::new(ErrorKind::InvalidRequest, format!("`top_results` must be from 1 to {MAX_RESULTS}")));
     }
     let question = Question::parse(&asked.query, app.config.max_message_chars)?;
-    let query = Query { text: question.as_str().to_owned(), limit: asked.top_results };
+    let query = Query::words(question.as_str(), asked.top_results);
     let found = app.index.search(&principal, &query).await?;
     let results = found.hits.into_iter().map(|hit| SearchResult { source: hit.passage.source(), passage: hit.passage });
     Ok(SearchAnswer { results: results.collect(), generation: found.generation })

@@ -6,7 +6,7 @@ pub mod segments;
 
 use serde::Serialize;
 
-use crate::document::{DocumentId, DocumentVersion, Passage, Principal};
+use crate::document::{DocumentId, DocumentVersion, Embedding, Passage, Principal};
 use crate::error::Result;
 use segments::maintain::Tidied;
 use segments::manifest::{DocumentEntry, Outcome, Place};
@@ -24,8 +24,17 @@ pub struct Index {
 pub struct Query {
     /// The question, in the words of whoever asks.
     pub text: String,
+    /// The question's embedding; without one the search is by words alone.
+    pub embedding: Option<Embedding>,
     /// How many passages to bring at most.
     pub limit: usize,
+}
+
+impl Query {
+    /// A search by words alone.
+    pub fn words(text: impl Into<String>, limit: usize) -> Self {
+        Self { text: text.into(), embedding: None, limit }
+    }
 }
 
 /// A passage that was found.

@@ -272,7 +272,7 @@ impl Ingest {
         let count = u32::try_from(read.passages.len()).unwrap_or(u32::MAX);
         let token_count: usize = read.passages.iter().map(|passage| tokens::estimate(&passage.text)).sum();
         let (standing, recipe) = (&read.standing, self.recipe(&read.standing));
-        let to_row = |passage| Row { passage, readers: standing.readers.clone() };
+        let to_row = |passage| Row { passage, readers: standing.readers.clone(), embedding: None };
         let rows = read.passages.into_iter().map(to_row).collect();
         let upsert = Upsert {
             name: name.clone(),

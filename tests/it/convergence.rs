@@ -132,7 +132,7 @@ impl World {
     /// The texts that can be found, by document.
     async fn findable(&self) -> BTreeMap<String, Vec<String>> {
         let (ingest, _) = self.process(&Life::of(i64::MAX));
-        let query = Query { text: "harbour".to_owned(), limit: 100 };
+        let query = Query::words("harbour", 100);
         let found = ingest.index.search(&Principal::anonymous(), &query).await.unwrap();
         let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for hit in found.hits {

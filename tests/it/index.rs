@@ -74,14 +74,14 @@ fn upsert(name: &str, version: DocumentVersion, texts: &[&str]) -> Upsert {
             heading_path: vec!["Heading".to_owned()],
             text: (*text).to_owned(),
         };
-        Row { passage, readers: vec![Principal::EVERYONE.to_owned()] }
+        Row { passage, readers: vec![Principal::EVERYONE.to_owned()], embedding: None }
     });
     let content_hash = version.etag.clone();
     Upsert { name: name.clone(), version, content_hash, recipe: "1".to_owned(), forced: false, rows: rows.collect() }
 }
 
 async fn find(index: &Index, text: &str) -> Vec<String> {
-    let query = Query { text: text.to_owned(), limit: 20 };
+    let query = Query::words(text, 20);
     let found = index.search(&Principal::anonymous(), &query).await.unwrap();
     found.hits.into_iter().map(|hit| hit.passage.text).collect()
 }
@@ -245,7 +245,7 @@ async fn damage_is_told_and_not_answered_from() {
     let mut bytes = place.store.get(&segment.name, None).await.unwrap().unwrap().bytes.to_vec();
     bytes[10] ^= 1;
     place.store.put(&segment.name, bytes.into(), Condition::Always).await.unwrap();
-    let query = Query { text: "harbour".to_owned(), limit: 5 };
+    let query = Query::words("harbour", 5);
     let error = place.open().search(&Principal::anonymous(), &query).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::IndexDamaged);
     place.store.put("manifest.json", Bytes::from_static(b"{\"format\":1"), Condition::Always).await.unwrap();

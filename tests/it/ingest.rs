@@ -226,7 +226,10 @@ async fn a_clock_that_was_wrong_does_not_keep_an_old_version() {
     let mut version = entry.version;
     version.modified += chrono::TimeDelta::days(400);
     let rows = test.app.index.passages(&Principal::anonymous(), &DocumentId::of(&name)).await.unwrap();
-    let rows = rows.into_iter().map(|passage| Row { passage, readers: vec![Principal::EVERYONE.to_owned()] }).collect();
+    let rows = rows
+        .into_iter()
+        .map(|passage| Row { passage, readers: vec![Principal::EVERYONE.to_owned()], embedding: None })
+        .collect();
     let upsert = Upsert {
         name: name.clone(),
         version,

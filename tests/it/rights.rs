@@ -55,7 +55,7 @@ fn user(tenant: &str, subject: &str, groups: &[&str]) -> Principal {
 
 /// The names a principal finds, by search and document after document; both have to agree, counts too.
 async fn found(app: &Arc<App>, principal: &Principal) -> BTreeSet<String> {
-    let query = Query { text: "Which lamp is on the pier?".to_owned(), limit: 50 };
+    let query = Query::words("Which lamp is on the pier?", 50);
     let hits = app.index.search(principal, &query).await.unwrap().hits;
     let by_search: BTreeSet<String> = hits.iter().map(|hit| hit.passage.name.to_string()).collect();
     let mut by_document = BTreeSet::new();

@@ -140,7 +140,8 @@ fn upsert(entry: Entry, chunking: &ChunkSettings) -> Result<(String, Upsert)> {
     };
     let readers = vec![Principal::EVERYONE.to_owned()];
     let passages = chunk(&name, &extracted, chunking);
-    let rows = passages.into_iter().map(|passage| IndexRow { passage, readers: readers.clone() }).collect();
+    let rows =
+        passages.into_iter().map(|passage| IndexRow { passage, readers: readers.clone(), embedding: None }).collect();
     let etag = content_hash(format!("{}\n{}", entry.title, entry.text).as_bytes());
     let version = DocumentVersion { modified: chrono::DateTime::UNIX_EPOCH, etag };
     Ok((
@@ -160,7 +161,7 @@ async fn rank(
     // Several passages of one entry take several places, so that it takes more of them to fill the ranking.
     let mut limit = top + 1;
     loop {
-        let wanted = Query { text: text.to_owned(), limit };
+        let wanted = Query::words(text, limit);
         let hits = index.search(&Principal::anonymous(), &wanted).await?.hits;
         let found = hits.iter().filter_map(|hit| ids.get(&hit.passage.document_id)).filter(|id| *id != query);
         let ranking = Ranking::best_first(found.cloned()).cut(top);

@@ -114,7 +114,7 @@ async fn ask(app: &App, labelled: &Labelled, top: usize) -> Result<Row> {
 
 /// Sources, best first, as finely told apart as the label: pages when it names one, else whole documents.
 async fn rank(app: &App, labelled: &Labelled, top: usize) -> Result<Ranking> {
-    let query = Query { text: labelled.question.clone(), limit: top };
+    let query = Query::words(labelled.question.clone(), top);
     let found = app.index.search(&Principal::anonymous(), &query).await?;
     let source = |passage: &Passage| if labelled.page.is_some() { passage.source() } else { passage.name.to_string() };
     Ok(Ranking::best_first(found.hits.iter().map(|hit| source(&hit.passage))))

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::analyze::Analyzer;
 use super::bundle::{self, META_FILE};
-use crate::document::Passage;
+use crate::document::{Embedding, Passage};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Memory that building one segment may use before the library complains; segments are kept far smaller.
@@ -44,6 +44,8 @@ pub struct Row {
     pub passage: Passage,
     /// See [`crate::document::Principal::readers`].
     pub readers: Vec<String>,
+    /// Its embedding, when a model made one.
+    pub embedding: Option<Embedding>,
 }
 
 /// The schema that every segment has.
@@ -127,7 +129,7 @@ pub fn to_row(document: &TantivyDocument, fields: Fields) -> Result<Row> {
     let stored = document.get_first(fields.passage).and_then(|value| value.as_str()).ok_or_else(damaged)?;
     let passage = serde_json::from_str(stored).map_err(|e| damaged().caused_by(e))?;
     let readers = document.get_all(fields.readers).filter_map(|value| value.as_str().map(str::to_owned)).collect();
-    Ok(Row { passage, readers })
+    Ok(Row { passage, readers, embedding: None })
 }
 
 /// The analyzers by the names the schema uses.
