@@ -64,7 +64,7 @@ impl App {
             language: config.language,
         };
         let segments = SegmentIndex::new(open_blobs(&config.index)?, segment_settings, clock.clone());
-        let index = Arc::new(Index::on_segments(segments));
+        let index = Arc::new(Index::on_segments(segments, config.ranking.clone()));
         let ingest = Ingest {
             documents: Arc::clone(&documents),
             ledger: Ledger::new(Arc::clone(&records), clock.clone(), config.ingest.lease),

@@ -29,6 +29,7 @@ pub enum ErrorKind {
     DocumentOverLimit,
     StoreUnavailable,
     IndexDamaged,
+    EmbeddingMismatch,
     ModelBusy,
     ModelFailed,
     DeadlineExceeded,
@@ -74,6 +75,7 @@ impl ErrorKind {
         Self::DocumentOverLimit,
         Self::StoreUnavailable,
         Self::IndexDamaged,
+        Self::EmbeddingMismatch,
         Self::ModelBusy,
         Self::ModelFailed,
         Self::DeadlineExceeded,
@@ -111,6 +113,9 @@ impl ErrorKind {
             Self::DocumentOverLimit => ("document-over-limit", 422, "Reading the document broke a limit", false),
             Self::StoreUnavailable => ("store-unavailable", 503, "A store does not answer", true),
             Self::IndexDamaged => ("index-damaged", 503, "The index is damaged", true),
+            Self::EmbeddingMismatch => {
+                ("embedding-mismatch", 503, "The embedding model is not the one the index was made with", false)
+            }
             Self::ModelBusy => ("model-busy", 503, "The model is busy", true),
             Self::ModelFailed => ("model-failed", 502, "The model failed", true),
             Self::DeadlineExceeded => ("deadline-exceeded", 504, "It took too long", true),

@@ -4,6 +4,7 @@
 pub mod settings;
 pub mod source;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use url::Url;
 
 use self::source::{Problem, Reader, Source};
 use crate::document::Principal;
+use crate::index::rank::RankSettings;
 use crate::index::segments::analyze::StemmerLanguage;
 use crate::ingest::chunk::ChunkSettings;
 use crate::ingest::extract::ExtractSettings;
@@ -67,6 +69,8 @@ pub struct Config {
     pub language: StemmerLanguage,
     /// How long another instance's changes may be missed.
     pub index_refresh: Duration,
+    /// How rankings are joined.
+    pub ranking: RankSettings,
     /// How documents are read.
     pub extract: ExtractSettings,
     /// How documents are ingested.
@@ -116,6 +120,7 @@ impl Config {
             index,
             language: reader.parsed("INDEX_LANGUAGE", "english".parse().expect("english is a language we know")),
             index_refresh: Duration::from_secs(reader.number("INDEX_REFRESH_SECONDS", 0, 3_600)),
+            ranking: rank_settings(&mut reader),
             extract: extract_settings(&mut reader, program),
             ingest: ingest_settings(&mut reader, invocation_timeout),
             fetch_ports: fetch_ports(&mut reader),
@@ -302,11 +307,25 @@ fn fetch_ports(reader: &mut Reader<'_>) -> Vec<u16> {
 }
 
 fn evidence_threshold(reader: &mut Reader<'_>) -> f32 {
-    let threshold = reader.parsed("EVIDENCE_THRESHOLD", 0.5_f32);
-    if !(0.0..=1.0).contains(&threshold) {
-        reader.problem("EVIDENCE_THRESHOLD", "must be from 0 to 1");
+    fraction(reader, "EVIDENCE_THRESHOLD", 0.5, 0.0..=1.0)
+}
+
+fn rank_settings(reader: &mut Reader<'_>) -> RankSettings {
+    let usual = RankSettings::default();
+    RankSettings {
+        words_weight: fraction(reader, "RETRIEVAL_WORDS_WEIGHT", usual.words_weight, 0.0..=100.0),
+        vectors_weight: fraction(reader, "RETRIEVAL_VECTORS_WEIGHT", usual.vectors_weight, 0.0..=100.0),
+        over_sampling: fraction(reader, "VECTOR_OVER_SAMPLING", usual.over_sampling, 0.0..=10.0),
+        ..usual
     }
-    threshold
+}
+
+fn fraction(reader: &mut Reader<'_>, name: &'static str, usual: f32, range: RangeInclusive<f32>) -> f32 {
+    let value = reader.parsed(name, usual);
+    if !range.contains(&value) {
+        reader.problem(name, &format!("must be from {} to {}", range.start(), range.end()));
+    }
+    value
 }
 
 fn bounded(reader: &mut Reader<'_>, name: &'static str, least: u64, most: u64) -> usize {

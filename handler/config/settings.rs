@@ -85,6 +85,13 @@ pub const SETTINGS: &[Setting] = &[
     plain("CHUNK_OVERLAP_TOKENS", "40", "Tokens that neighbouring passages of one section share."),
     plain("INDEX_LANGUAGE", "english", "Language whose word endings are cut off: `english`, `german`, …, or `none`."),
     plain("INDEX_REFRESH_SECONDS", "2", "An instance may miss the changes of another one for this long."),
+    plain("RETRIEVAL_WORDS_WEIGHT", "1", "What the ranking by words counts where two rankings are joined."),
+    plain("RETRIEVAL_VECTORS_WEIGHT", "1", "What the ranking by embeddings counts there."),
+    plain(
+        "VECTOR_OVER_SAMPLING",
+        "2",
+        "How many embeddings are looked at again after the first look at one bit a number, as standard errors of that look: 1 is fast, 3 misses nothing.",
+    ),
     unset(
         "AZURE_OPENAI_ENDPOINT",
         "Address of an Azure OpenAI resource. Without it and without `OPENAI_BASE_URL`, answers are extractive.",

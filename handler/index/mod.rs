@@ -2,14 +2,21 @@
 //! ranked passages, and what became of a change. Knows nothing of formats, of models or of chat.
 
 pub mod evaluate;
+pub mod filter;
+pub mod rank;
 pub mod segments;
+
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::document::{DocumentId, DocumentVersion, Embedding, Passage, Principal};
 use crate::error::Result;
+use filter::Filter;
+use rank::{RankSettings, Thinning};
 use segments::maintain::Tidied;
 use segments::manifest::{DocumentEntry, Outcome, Place};
+use segments::snapshot::Snapshot;
 use segments::writer::Upsert;
 use segments::{SegmentIndex, search};
 
@@ -17,6 +24,7 @@ use segments::{SegmentIndex, search};
 #[derive(Clone, Debug)]
 pub struct Index {
     segments: SegmentIndex,
+    ranking: RankSettings,
 }
 
 /// What is looked for.
@@ -28,12 +36,14 @@ pub struct Query {
     pub embedding: Option<Embedding>,
     /// How many passages to bring at most.
     pub limit: usize,
+    /// Where to look.
+    pub filter: Filter,
 }
 
 impl Query {
-    /// A search by words alone.
+    /// A search by words alone, in all documents.
     pub fn words(text: impl Into<String>, limit: usize) -> Self {
-        Self { text: text.into(), embedding: None, limit }
+        Self { text: text.into(), embedding: None, limit, filter: Filter::default() }
     }
 }
 
@@ -94,17 +104,17 @@ pub struct IndexStatus {
 
 impl Index {
     /// The index kept as segments on a blob store.
-    pub fn on_segments(segments: SegmentIndex) -> Self {
-        Self { segments }
+    pub fn on_segments(segments: SegmentIndex, ranking: RankSettings) -> Self {
+        Self { segments, ranking }
     }
 
     /// The passages that fit best and that `principal` may read.
     pub async fn search(&self, principal: &Principal, query: &Query) -> Result<Found> {
         let snapshot = self.segments.snapshot().await?;
         let terms = self.segments.analyzer().question_terms(&query.text);
-        let (principal, limit) = (principal.clone(), query.limit);
+        let (principal, query, ranking) = (principal.clone(), query.clone(), self.ranking.clone());
         let searched = tokio::task::spawn_blocking(move || {
-            let hits = search::best(&snapshot, &principal, &terms, limit)?;
+            let hits = best(&snapshot, &principal, &query, &terms, &ranking)?;
             let terms = search::weights(&snapshot, &terms)?;
             Ok(Found { hits, terms, generation: snapshot.manifest.generation })
         });
@@ -152,9 +162,10 @@ impl Index {
         self.segments.analyzer().name()
     }
 
-    /// Merges small segments and deletes files that nobody names and that are older than `grace`.
-    pub async fn tidy(&self, grace: std::time::Duration) -> Result<Tidied> {
-        self.segments.tidy(grace).await
+    /// Merges small segments, beginning no merge after `until`, and deletes files that nobody names and that are older than
+    /// `grace`.
+    pub async fn tidy(&self, grace: Duration, until: Instant) -> Result<Tidied> {
+        self.segments.tidy(grace, until).await
     }
 
     /// The index in numbers.
@@ -170,6 +181,35 @@ impl Index {
             size_bytes: files.map(|file| file.size_bytes).sum(),
         })
     }
+}
+
+/// The passages that fit best: both rankings joined, without those that say what a better one said.
+fn best(
+    snapshot: &Snapshot,
+    principal: &Principal,
+    query: &Query,
+    terms: &[String],
+    ranking: &RankSettings,
+) -> Result<Vec<Hit>> {
+    let rows = search::searched_rows(snapshot, principal, &query.filter)?;
+    let depth = ranking.depth.max(2 * query.limit);
+    let mut rankings = vec![(ranking.words_weight, search::by_words(snapshot, &rows, terms, depth)?)];
+    if let Some(embedding) = &query.embedding {
+        let ranked = search::by_embedding(snapshot, &rows, embedding, ranking.over_sampling, depth)?;
+        rankings.push((ranking.vectors_weight, ranked));
+    }
+    let mut thinning = Thinning::default();
+    let mut hits = Vec::with_capacity(query.limit);
+    for (score, row) in rank::fuse(&rankings) {
+        if hits.len() == query.limit {
+            break;
+        }
+        let passage = search::stored(snapshot, row)?;
+        if thinning.takes(&passage) {
+            hits.push(Hit { passage, score });
+        }
+    }
+    Ok(hits)
 }
 
 /// The cause is left out: it repeats the message of a panic, which may quote a document.

@@ -180,11 +180,11 @@ impl Ingest {
         self.settings.rights.standing(&meta.name, &meta.metadata)
     }
 
-    /// How passages are made at present, and for which readers; a document made otherwise is made anew by the timer.
+    /// How passages are made at present, for which readers and in which category; a document made otherwise is made anew by the timer.
     pub fn recipe(&self, standing: &Standing) -> String {
         let (chunk, analyzer) = (&self.settings.chunk, self.index.analyzer_name());
-        let readers = standing.readers_mark();
-        format!("{RECIPE_VERSION}/{analyzer}/{}-{}/{readers}", chunk.tokens, chunk.overlap_tokens)
+        let standing = standing.mark();
+        format!("{RECIPE_VERSION}/{analyzer}/{}-{}/{standing}", chunk.tokens, chunk.overlap_tokens)
     }
 
     /// Takes a document out that storage no longer has; `None` when it is back meanwhile.
@@ -278,6 +278,7 @@ impl Ingest {
             name: name.clone(),
             version: read.version.clone(),
             content_hash: read.content_hash.clone(),
+            category: standing.category.clone(),
             recipe: recipe.clone(),
             forced,
             rows,

@@ -128,7 +128,7 @@ impl Ingest {
         }
         drop(done);
         if Instant::now() < deadline {
-            let tidied = self.index.tidy(COLLECT_GRACE).await?;
+            let tidied = self.index.tidy(COLLECT_GRACE, deadline).await?;
             (report.merged_segments, report.collected_files) = (tidied.merged_segments, tidied.collected_files);
         }
         report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

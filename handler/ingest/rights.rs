@@ -46,9 +46,10 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// A word that changes when the readers do.
-    pub fn readers_mark(&self) -> String {
-        content_hash(self.readers.join("\n").as_bytes())[..12].to_owned()
+    /// A word that changes when the readers or the category do.
+    pub fn mark(&self) -> String {
+        let category = self.category.as_deref().unwrap_or_default();
+        content_hash(format!("{}\n\n{category}", self.readers.join("\n")).as_bytes())[..12].to_owned()
     }
 }
 

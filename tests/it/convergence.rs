@@ -88,7 +88,7 @@ impl World {
         let ingest = Ingest {
             documents: blobs(&self.path("documents")),
             ledger: Ledger::new(Arc::clone(&records), self.clock.clone(), Duration::from_secs(240)),
-            index: Arc::new(Index::on_segments(segments)),
+            index: Arc::new(Index::on_segments(segments, self.config.ranking.clone())),
             extractor: Arc::new(Extractor::new(self.config.extract.clone())),
             settings: self.config.ingest.clone(),
             clock: self.clock.clone(),

@@ -1,13 +1,14 @@
 //! The index on a blob store: what is findable, in which version, whoever writes at the same time and wherever it stops.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use knowledge_worker::clock::Clock;
 use knowledge_worker::document::{DocumentId, DocumentVersion, Passage, Principal};
 use knowledge_worker::error::ErrorKind;
+use knowledge_worker::index::rank::RankSettings;
 use knowledge_worker::index::segments::manifest::{Change, DocumentEntry, Manifest, Outcome, Place, SegmentEntry};
 use knowledge_worker::index::segments::segment::Row;
 use knowledge_worker::index::segments::writer::Upsert;
@@ -46,7 +47,8 @@ impl Home {
     fn open(&self) -> Index {
         let cache = self.folder.path().join(Uuid::new_v4().simple().to_string());
         let settings = SegmentSettings { cache, refresh: Duration::ZERO, language: "english".parse().unwrap() };
-        Index::on_segments(SegmentIndex::new(Arc::clone(&self.store), settings, self.clock.clone()))
+        let segments = SegmentIndex::new(Arc::clone(&self.store), settings, self.clock.clone());
+        Index::on_segments(segments, RankSettings::default())
     }
 }
 
@@ -77,7 +79,8 @@ fn upsert(name: &str, version: DocumentVersion, texts: &[&str]) -> Upsert {
         Row { passage, readers: vec![Principal::EVERYONE.to_owned()], embedding: None }
     });
     let content_hash = version.etag.clone();
-    Upsert { name: name.clone(), version, content_hash, recipe: "1".to_owned(), forced: false, rows: rows.collect() }
+    let (name, recipe) = (name.clone(), "1".to_owned());
+    Upsert { name, version, content_hash, category: None, recipe, forced: false, rows: rows.collect() }
 }
 
 async fn find(index: &Index, text: &str) -> Vec<String> {
@@ -225,15 +228,19 @@ async fn tidying_merges_segments_and_collects_what_nobody_names() {
     let before = find(&index, "harbour").await.len();
     place.store.put("segments/left-over.lexical", Bytes::from_static(b"x"), Condition::Always).await.unwrap();
     // The store's own clock dates the files; ours stands long before it, then long after.
-    assert_eq!(index.tidy(Duration::from_secs(900)).await.unwrap().collected_files, 0, "too young to be collected");
+    assert_eq!(
+        index.tidy(Duration::from_secs(900), later()).await.unwrap().collected_files,
+        0,
+        "too young to be collected"
+    );
     place.clock.advance(Duration::from_secs(400 * 24 * 3_600));
-    let tidied = index.tidy(Duration::from_secs(900)).await.unwrap();
+    let tidied = index.tidy(Duration::from_secs(900), later()).await.unwrap();
     assert!(tidied.collected_files > 0);
     let status = index.status().await.unwrap();
     assert_eq!((status.segments, status.documents, status.passages), (1, 10, 10));
     assert_eq!(list_all(&place.store, "segments/").await.unwrap().len(), 1);
     assert_eq!((before, find(&place.open(), "harbour").await.len()), (10, 10));
-    let again = index.tidy(Duration::from_secs(900)).await.unwrap();
+    let again = index.tidy(Duration::from_secs(900), later()).await.unwrap();
     assert_eq!((again.merged_segments, again.collected_files), (0, 0), "a second run finds nothing to do");
 }
 
@@ -292,14 +299,14 @@ proptest! {
         for (number, step) in steps.into_iter().enumerate() {
             let before = manifest.clone();
             let segment = SegmentEntry {
-                id: format!("s{number}"), files: Vec::new(), passages: 1, analyzer: "english-1".to_owned(),
+                id: format!("s{number}"), files: Vec::new(), passages: 1, analyzer: "english-1".to_owned(), embedding: None,
             };
             match step {
                 Step::Upsert { document, second } => {
                     let upsert = upsert(&format!("{document}.txt"), version(second, &second.to_string()), &["x"]);
                     let place = Place::Live { segment: segment.id.clone(), passages: 1 };
                     let entry = DocumentEntry {
-                        name: upsert.name, version: upsert.version, content_hash: upsert.content_hash, recipe: "1".to_owned(), place,
+                        name: upsert.name, version: upsert.version, content_hash: upsert.content_hash, category: None, recipe: "1".to_owned(), place,
                     };
                     let change = Change::Upsert { id: DocumentId::of(&entry.name), entry, forced: false };
                     manifest.apply(&[change], Some(&segment), start());
@@ -325,4 +332,8 @@ proptest! {
             prop_assert!(listed.iter().all(|segment| used.contains(segment)));
         }
     }
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
 }

@@ -234,6 +234,7 @@ async fn a_clock_that_was_wrong_does_not_keep_an_old_version() {
         name: name.clone(),
         version,
         content_hash: "of-the-future".to_owned(),
+        category: None,
         recipe: entry.recipe,
         forced: false,
         rows,

@@ -32,3 +32,4 @@ mod record_stores;
 mod rights;
 mod samples;
 mod serve;
+mod vectors;

@@ -5,3 +5,4 @@ pub mod azurite;
 pub mod dying;
 pub mod functions_app;
 pub mod process;
+pub mod vectors;

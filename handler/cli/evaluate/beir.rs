@@ -146,7 +146,15 @@ fn upsert(entry: Entry, chunking: &ChunkSettings) -> Result<(String, Upsert)> {
     let version = DocumentVersion { modified: chrono::DateTime::UNIX_EPOCH, etag };
     Ok((
         entry._id,
-        Upsert { name, version, content_hash: String::new(), recipe: "evaluation".to_owned(), forced: false, rows },
+        Upsert {
+            name,
+            version,
+            content_hash: String::new(),
+            category: None,
+            recipe: "evaluation".to_owned(),
+            forced: false,
+            rows,
+        },
     ))
 }
 

@@ -92,7 +92,7 @@ pub const META_FILE: &str = "meta.json";
 
 impl BundleDirectory {
     /// Joins bundles; `meta` is the list of their segments in the library's own form.
-    pub fn new(bundles: &[Bundle], meta: Vec<u8>) -> Self {
+    pub fn new<'a>(bundles: impl IntoIterator<Item = &'a Bundle>, meta: Vec<u8>) -> Self {
         let mut files = BTreeMap::new();
         for bundle in bundles {
             for (name, range) in bundle.table.iter().filter(|(name, _)| *name != META_FILE) {

@@ -1,24 +1,17 @@
 //! Keeping the index small: many small segments become one, rows nobody sees go, files nobody names go.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use tantivy::{DocAddress, TantivyDocument};
 
-use super::manifest::SegmentEntry;
-use super::segment::{self, Row};
-use super::snapshot::Snapshot;
-use super::{SegmentIndex, blocking};
+use super::segment::{self, Batch, StoredEmbedding};
+use super::snapshot::{SegmentVectors, Snapshot};
+use super::{SegmentIndex, blocking, tiers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::blobs::list_all;
-
-/// From this many segments of similar size on, they are merged into one.
-const MERGE_FACTOR: usize = 8;
-/// Rows of one merge, so that it fits into memory and into an invocation.
-const MERGE_ROWS: u64 = 200_000;
-/// A segment of which less than this share is live is rewritten.
-const LEAST_LIVE_SHARE: f64 = 0.5;
 
 /// What maintenance of the segments did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,23 +24,30 @@ pub struct Tidied {
 
 impl SegmentIndex {
     /// Merges and collects. Doing it again at once does nothing; stopping it anywhere leaves the index as it was or as it
-    /// is to be. Files younger than `grace` are left alone: their writer may be about to name them.
-    pub async fn tidy(&self, grace: Duration) -> Result<Tidied> {
-        let merged_segments = self.merge().await?;
+    /// is to be. No merge is begun after `until`: the next call goes on. Files younger than `grace` are left alone: their
+    /// writer may be about to name them.
+    pub async fn tidy(&self, grace: Duration, until: Instant) -> Result<Tidied> {
+        let mut merged_segments = 0;
+        while Instant::now() < until {
+            match self.merge().await? {
+                0 => break,
+                merged => merged_segments += merged,
+            }
+        }
         let collected_files = self.collect(grace).await?;
         Ok(Tidied { merged_segments, collected_files })
     }
 
+    /// One merge; how many segments went into it.
     async fn merge(&self) -> Result<usize> {
         let snapshot = self.refresh().await?;
-        let chosen = choose(&snapshot);
-        if chosen.is_empty() {
+        let old = tiers::worth_merging(&snapshot.manifest);
+        if old.is_empty() {
             return Ok(0);
         }
-        let old: Vec<String> = chosen.iter().map(|segment| segment.id.clone()).collect();
         let ids = old.clone();
-        let rows = blocking(move || live_rows_of(&snapshot, &ids)).await?;
-        let merged = if rows.is_empty() { None } else { Some(self.store_segment(rows).await?) };
+        let batch = blocking(move || live_rows_of(&snapshot, &ids)).await?;
+        let merged = if batch.rows.is_empty() { None } else { Some(self.store_segment(batch).await?) };
         let stored = self.read_manifest().await?;
         self.swap(stored, |manifest| {
             let replaced = manifest.replace_segments(&old, merged.as_ref());
@@ -85,49 +85,23 @@ impl SegmentIndex {
     }
 }
 
-/// The segments worth rewriting: the smallest ones when there are many, and any that are mostly dead.
-fn choose(snapshot: &Snapshot) -> Vec<SegmentEntry> {
-    let manifest = &snapshot.manifest;
-    let live_passages = |segment: &SegmentEntry| -> u64 {
-        let entries = manifest.documents.values().filter_map(|entry| match &entry.place {
-            super::manifest::Place::Live { segment: place, passages } if *place == segment.id => {
-                Some(u64::from(*passages))
-            }
-            _ => None,
-        });
-        entries.sum()
-    };
-    let mut sized: Vec<(u64, &SegmentEntry)> =
-        manifest.segments.iter().map(|segment| (live_passages(segment), segment)).collect();
-    sized.sort_by_key(|(live, _)| *live);
-    let mostly_dead =
-        |(live, segment): &&(u64, &SegmentEntry)| (*live as f64) < segment.passages as f64 * LEAST_LIVE_SHARE;
-    let candidates: Vec<(u64, &SegmentEntry)> =
-        if sized.len() >= MERGE_FACTOR { sized } else { sized.iter().filter(mostly_dead).copied().collect() };
-    let mut rows = 0;
-    let fitting = candidates.into_iter().take_while(|(live, _)| {
-        rows += live;
-        rows <= MERGE_ROWS
-    });
-    let chosen: Vec<SegmentEntry> = fitting.map(|(_, segment)| segment.clone()).collect();
-    let lone_and_whole = chosen.len() == 1 && live_passages(&chosen[0]) == chosen[0].passages;
-    if lone_and_whole { Vec::new() } else { chosen }
-}
-
-/// The visible rows of some segments.
-fn live_rows_of(snapshot: &Snapshot, segments: &[String]) -> Result<Vec<Row>> {
+/// The visible rows of some segments, whose embeddings all live in one space.
+fn live_rows_of(snapshot: &Snapshot, segments: &[String]) -> Result<Batch> {
     let damaged = |e| Error::new(ErrorKind::IndexDamaged, "a segment cannot be read for merging").caused_by(e);
-    let mut rows = Vec::new();
+    let mut batch = Batch::default();
     for (ordinal, reader) in snapshot.searcher.segment_readers().iter().enumerate() {
+        if !segments.contains(&snapshot.segment_ids[ordinal]) {
+            continue;
+        }
         for row in (0..reader.max_doc()).filter(|row| snapshot.live[ordinal].contains(*row)) {
             let address = DocAddress::new(u32::try_from(ordinal).unwrap_or(u32::MAX), row);
             let stored: TantivyDocument = snapshot.searcher.doc(address).map_err(damaged)?;
-            let row = segment::to_row(&stored, snapshot.fields)?;
-            let place = snapshot.manifest.segment_of(&row.passage.document_id);
-            if place.is_some_and(|place| segments.iter().any(|segment| segment == place)) {
-                rows.push(row);
+            batch.rows.push(segment::to_row(&stored, snapshot.fields)?);
+            if let Some(SegmentVectors { space, vectors }) = &snapshot.vectors[ordinal] {
+                batch.space = Some(space.clone());
+                batch.stored.push(StoredEmbedding { vectors: Arc::clone(vectors), row: row as usize });
             }
         }
     }
-    Ok(rows)
+    Ok(batch)
 }

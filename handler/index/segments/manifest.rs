@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::document::{DocumentId, DocumentName, DocumentVersion};
+use crate::document::{DocumentId, DocumentName, DocumentVersion, EmbeddingSpace};
 
 /// Where the manifest is in the store.
 pub const MANIFEST_NAME: &str = "manifest.json";
@@ -33,12 +33,22 @@ pub struct Manifest {
 pub struct SegmentEntry {
     /// 32 hexadecimal digits, never used again.
     pub id: String,
-    /// The files it consists of. A vector file joins the lexical one when passages have embeddings.
+    /// The files it consists of; one of vectors only when its passages have embeddings.
     pub files: Vec<FileEntry>,
     /// Rows in it, live or not.
     pub passages: u64,
     /// The steps that made its terms.
     pub analyzer: String,
+    /// Where the embeddings of its passages live; none when they have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<EmbeddingSpace>,
+}
+
+impl SegmentEntry {
+    /// Its file of one kind.
+    pub fn file(&self, kind: FileKind) -> Option<&FileEntry> {
+        self.files.iter().find(|file| file.kind == kind)
+    }
 }
 
 /// A file of a segment.
@@ -60,6 +70,18 @@ pub struct FileEntry {
 pub enum FileKind {
     /// Terms, postings, positions and the stored passages: a bundle of the index library's files.
     Lexical,
+    /// Codes of the embeddings, a row for each passage in the order of the lexical file.
+    Vectors,
+}
+
+impl FileKind {
+    /// The end of its files' names.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Lexical => "lexical",
+            Self::Vectors => "vectors",
+        }
+    }
 }
 
 /// What the index knows of a document.
@@ -72,6 +94,9 @@ pub struct DocumentEntry {
     /// SHA-256 of the content its passages were made from.
     #[serde(default)]
     pub content_hash: String,
+    /// What kind of document it is, as said about the blob or its folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
     /// How passages were made (extraction, chunking); another recipe means they should be made anew.
     pub recipe: String,
     /// Where its passages are, or since when it is gone.

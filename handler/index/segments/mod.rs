@@ -4,12 +4,15 @@
 //! need no lock, because a writer whose manifest is out of date is refused, reads it again and tries again.
 
 pub mod analyze;
+pub mod best;
 pub mod bundle;
 pub mod maintain;
 pub mod manifest;
 pub mod search;
 pub mod segment;
 pub mod snapshot;
+pub mod tiers;
+pub mod vectors;
 pub mod writer;
 
 use std::collections::HashMap;
@@ -23,8 +26,9 @@ use futures_util::future::try_join_all;
 
 use self::analyze::Analyzer;
 use self::bundle::Bundle;
-use self::manifest::{FORMAT, FileEntry, FileKind, MANIFEST_NAME, Manifest};
-use self::snapshot::Snapshot;
+use self::manifest::{FORMAT, FileEntry, FileKind, MANIFEST_NAME, Manifest, SegmentEntry};
+use self::snapshot::{OpenSegment, Snapshot};
+use self::vectors::Vectors;
 use crate::clock::Clock;
 use crate::document::content_hash;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,7 +68,7 @@ struct Shared {
 #[derive(Clone)]
 struct Current {
     snapshot: Arc<Snapshot>,
-    bundles: Arc<HashMap<String, Bundle>>,
+    segments: Arc<HashMap<String, OpenSegment>>,
     etag: Option<String>,
     checked: Instant,
 }
@@ -162,27 +166,27 @@ impl SegmentIndex {
     /// Makes a manifest that was just read or written the generation in use. Segments that were open stay open. The caller
     /// holds the lock of loading, so that what was read earlier never replaces what was written later.
     async fn install(&self, stored: Stored) -> Result<Arc<Snapshot>> {
-        let open = self.current().map(|current| current.bundles).unwrap_or_default();
-        let bundles = try_join_all(stored.manifest.segments.iter().map(|segment| {
+        let open = self.current().map(|current| current.segments).unwrap_or_default();
+        let segments = try_join_all(stored.manifest.segments.iter().map(|segment| {
             let already_open = open.get(&segment.id).cloned();
             async move {
                 match already_open {
-                    Some(bundle) => Ok(bundle),
-                    None => self.open_segment(&segment.files).await,
+                    Some(segment) => Ok(segment),
+                    None => self.open_segment(segment).await,
                 }
             }
         }))
         .await?;
         let (analyzer, manifest) = (self.shared.analyzer.clone(), Arc::new(stored.manifest));
-        let (opened, bundles) = blocking(move || {
-            let snapshot = Snapshot::open(Arc::clone(&manifest), &bundles, &analyzer)?;
+        let (opened, segments) = blocking(move || {
+            let snapshot = Snapshot::open(Arc::clone(&manifest), &segments, &analyzer)?;
             let ids = manifest.segments.iter().map(|segment| segment.id.clone());
-            Ok((Arc::new(snapshot), ids.zip(bundles).collect::<HashMap<_, _>>()))
+            Ok((Arc::new(snapshot), ids.zip(segments).collect::<HashMap<_, _>>()))
         })
         .await?;
         let current = Current {
             snapshot: Arc::clone(&opened),
-            bundles: Arc::new(bundles),
+            segments: Arc::new(segments),
             etag: stored.etag,
             checked: Instant::now(),
         };
@@ -190,23 +194,29 @@ impl SegmentIndex {
         Ok(opened)
     }
 
-    /// Opens the lexical file of a segment, from the store's own disk or from a copy on this machine.
-    async fn open_segment(&self, files: &[FileEntry]) -> Result<Bundle> {
-        let damaged = || Error::new(ErrorKind::IndexDamaged, "a segment of the index is damaged or missing");
-        let file = files.iter().find(|file| file.kind == FileKind::Lexical).ok_or_else(damaged)?.clone();
-        let path = match self.shared.store.local_path(&file.name) {
-            Some(path) => path,
-            None => self.fetch(&file).await?,
-        };
-        let size_bytes = file.size_bytes;
+    /// Opens the files of a segment, from the store's own disk or from copies on this machine.
+    async fn open_segment(&self, segment: &SegmentEntry) -> Result<OpenSegment> {
+        let lexical = segment.file(FileKind::Lexical).ok_or_else(damaged)?;
+        let (lexical, vectors) = tokio::try_join!(
+            self.local_file(lexical),
+            maybe(segment.file(FileKind::Vectors).map(|file| self.local_file(file)))
+        )?;
         blocking(move || {
-            let size_on_disk = std::fs::metadata(&path).map_err(|e| damaged().caused_by(e))?.len();
-            if size_on_disk != size_bytes {
-                return Err(damaged());
-            }
-            Bundle::open(&path).map_err(|e| damaged().caused_by(e))
+            let lexical = Bundle::open(&lexical).map_err(|e| damaged().caused_by(e))?;
+            let vectors = vectors.map(|path| Vectors::open(&path)).transpose().map_err(|e| damaged().caused_by(e))?;
+            Ok(OpenSegment::new(lexical, vectors))
         })
         .await
+    }
+
+    /// The file of a segment on this machine, of the right length.
+    async fn local_file(&self, file: &FileEntry) -> Result<PathBuf> {
+        let path = match self.shared.store.local_path(&file.name) {
+            Some(path) => path,
+            None => self.fetch(file).await?,
+        };
+        let found = tokio::fs::metadata(&path).await.map_err(|e| damaged().caused_by(e))?;
+        if found.len() == file.size_bytes { Ok(path) } else { Err(damaged()) }
     }
 
     /// Copies a file of the store to this machine, checking it on the way; an earlier copy is used as it is.
@@ -229,6 +239,18 @@ impl SegmentIndex {
         })
         .await?;
         Ok(local)
+    }
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::IndexDamaged, "a segment of the index is damaged or missing")
+}
+
+/// Waits for what may not be there to wait for.
+async fn maybe<T>(wanted: Option<impl Future<Output = Result<T>>>) -> Result<Option<T>> {
+    match wanted {
+        Some(wanted) => wanted.await.map(Some),
+        None => Ok(None),
     }
 }
 

@@ -1,14 +1,18 @@
-//! Lexical search over one generation: BM25 over text and context, over the rows a principal may see and no others.
+//! Search over one generation: by words (BM25 over text and context) and by embeddings, always over the rows a principal may
+//! see and no others.
 
 use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocAddress, DocId, DocSet, Score, TERMINATED, TantivyDocument, Term};
 
+use super::best::Best;
 use super::segment;
-use super::snapshot::{RowSet, Snapshot};
-use crate::document::{DocumentId, Passage, Principal};
+use super::snapshot::{RowSet, SegmentVectors, Snapshot};
+use super::vectors::scan::VectorQuery;
+use crate::document::{DocumentId, Embedding, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Hit, QueryTerm};
+use crate::index::QueryTerm;
+use crate::index::filter::Filter;
 
 /// How much a term found in title, headings or name counts beside one found in the text.
 const CONTEXT_BOOST: Score = 0.4;
@@ -16,19 +20,49 @@ const CONTEXT_BOOST: Score = 0.4;
 /// Passages that weights imagine besides the real ones: among three passages no term is rare or common yet.
 const IMAGINED_PASSAGES: f32 = 50.0;
 
-/// The best `limit` passages for some terms, best first; ties go to the earlier row, so that the order never wavers.
-pub fn best(snapshot: &Snapshot, principal: &Principal, terms: &[String], limit: usize) -> Result<Vec<Hit>> {
+/// The rows a search looks at: live, admitted by the filter, and to be read by the principal; a set for each segment.
+pub fn searched_rows(snapshot: &Snapshot, principal: &Principal, filter: &Filter) -> Result<Vec<RowSet>> {
+    let mut rows = snapshot.visible(principal).map_err(damaged)?;
+    if !filter.is_open() {
+        rows.iter_mut().zip(snapshot.admitted(filter)).for_each(|(rows, admitted)| rows.intersect(&admitted));
+    }
+    Ok(rows)
+}
+
+/// The best rows for some terms, best first; ties go to the earlier row, so that the order never wavers.
+pub fn by_words(snapshot: &Snapshot, rows: &[RowSet], terms: &[String], limit: usize) -> Result<Vec<DocAddress>> {
     if terms.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
-    rank(snapshot, principal, terms, limit)
-        .map_err(damaged)?
-        .into_iter()
-        .map(|(score, address)| {
-            let passage = stored(snapshot, address)?;
-            Ok(Hit { passage, score })
-        })
-        .collect()
+    let ranked = rank(snapshot, rows, terms, limit).map_err(damaged)?;
+    Ok(ranked.into_rows().into_iter().map(|(_, row)| row).collect())
+}
+
+/// The rows whose embeddings are most like one, best first. When there are embeddings and none of them can be compared with
+/// it, that is `EmbeddingMismatch`; segments without comparable ones are passed over, because they are being made anew.
+pub fn by_embedding(
+    snapshot: &Snapshot,
+    rows: &[RowSet],
+    embedding: &Embedding,
+    over_sampling: f32,
+    limit: usize,
+) -> Result<Vec<DocAddress>> {
+    let of_any_space = snapshot.vectors.iter().flatten().count();
+    let comparable = |vectors: &&SegmentVectors| vectors.space == *embedding.space;
+    if of_any_space > 0 && !snapshot.vectors.iter().flatten().any(|vectors| comparable(&vectors)) {
+        return Err(Error::new(
+            ErrorKind::EmbeddingMismatch,
+            "the index was made with another embedding model than the question's; it is made anew by maintenance",
+        ));
+    }
+    let query = VectorQuery::new(&embedding.values, over_sampling);
+    let mut best = Best::new(limit);
+    for (segment, (vectors, rows)) in snapshot.vectors.iter().zip(rows).enumerate() {
+        if let Some(vectors) = vectors.as_ref().filter(comparable) {
+            vectors.vectors.scan(segment_ordinal(segment), &query, rows, &mut best);
+        }
+    }
+    Ok(best.into_rows().into_iter().map(|(_, row)| row).collect())
 }
 
 /// The weight of each term: its inverse document frequency, with that of a term nobody uses as the highest.
@@ -48,8 +82,8 @@ pub fn weights(snapshot: &Snapshot, terms: &[String]) -> Result<Vec<QueryTerm>> 
 pub fn of_document(snapshot: &Snapshot, principal: &Principal, document: &DocumentId) -> Result<Vec<Passage>> {
     let term = Term::from_field_text(snapshot.fields.document, document.as_str());
     let mut passages = Vec::new();
-    for (ordinal, reader) in snapshot.searcher.segment_readers().iter().enumerate() {
-        let visible = visible_rows(snapshot, ordinal, principal).map_err(damaged)?;
+    let visible = snapshot.visible(principal).map_err(damaged)?;
+    for (ordinal, (reader, visible)) in snapshot.searcher.segment_readers().iter().zip(visible).enumerate() {
         let index = reader.inverted_index(snapshot.fields.document).map_err(damaged)?;
         let postings = index.read_postings(&term, IndexRecordOption::Basic).map_err(|e| damaged(e.into()))?;
         let Some(mut postings) = postings else { continue };
@@ -64,32 +98,19 @@ pub fn of_document(snapshot: &Snapshot, principal: &Principal, document: &Docume
     Ok(passages)
 }
 
-fn rank(
-    snapshot: &Snapshot,
-    principal: &Principal,
-    terms: &[String],
-    limit: usize,
-) -> tantivy::Result<Vec<(Score, DocAddress)>> {
+fn rank(snapshot: &Snapshot, rows: &[RowSet], terms: &[String], limit: usize) -> tantivy::Result<Best> {
     let weight = query(snapshot, terms).weight(EnableScoring::enabled_from_searcher(&snapshot.searcher))?;
-    let mut best: Vec<(Score, DocAddress)> = Vec::with_capacity(limit + 1);
-    for (ordinal, reader) in snapshot.searcher.segment_readers().iter().enumerate() {
-        let visible = visible_rows(snapshot, ordinal, principal)?;
-        let threshold = threshold(&best, limit);
-        weight.for_each_pruning(threshold, reader, &mut |row: DocId, score: Score| {
-            if visible.contains(row) {
-                let place = best.partition_point(|(other, _)| *other >= score);
-                best.insert(place, (score, DocAddress::new(segment_ordinal(ordinal), row)));
-                best.truncate(limit);
+    let mut best = Best::new(limit);
+    for (ordinal, (reader, rows)) in snapshot.searcher.segment_readers().iter().zip(rows).enumerate() {
+        // The library skips whole blocks that cannot exceed the threshold.
+        weight.for_each_pruning(best.threshold(), reader, &mut |row: DocId, score: Score| {
+            if rows.contains(row) {
+                best.offer(score, DocAddress::new(segment_ordinal(ordinal), row));
             }
-            self::threshold(&best, limit)
+            best.threshold()
         })?;
     }
     Ok(best)
-}
-
-/// The score a row must exceed to be among the best: the library skips whole blocks that cannot.
-fn threshold(best: &[(Score, DocAddress)], limit: usize) -> Score {
-    if best.len() < limit { Score::MIN } else { best[limit - 1].0 }
 }
 
 fn query(snapshot: &Snapshot, terms: &[String]) -> BooleanQuery {
@@ -103,23 +124,6 @@ fn query(snapshot: &Snapshot, terms: &[String]) -> BooleanQuery {
     BooleanQuery::new(clauses.collect())
 }
 
-/// The live rows of a segment that carry one of the principal's marks. No mark, no row.
-fn visible_rows(snapshot: &Snapshot, ordinal: usize, principal: &Principal) -> tantivy::Result<RowSet> {
-    let reader = snapshot.searcher.segment_reader(segment_ordinal(ordinal));
-    let mut visible = RowSet::none(reader.max_doc());
-    let index = reader.inverted_index(snapshot.fields.readers)?;
-    for mark in principal.readers() {
-        let term = Term::from_field_text(snapshot.fields.readers, mark);
-        let Some(mut postings) = index.read_postings(&term, IndexRecordOption::Basic)? else { continue };
-        while postings.doc() != TERMINATED {
-            visible.insert(postings.doc());
-            postings.advance();
-        }
-    }
-    visible.intersect(&snapshot.live[ordinal]);
-    Ok(visible)
-}
-
 fn document_frequency(snapshot: &Snapshot, term: &str) -> tantivy::Result<u64> {
     let mut frequency = 0;
     for field in [snapshot.fields.text, snapshot.fields.context] {
@@ -128,7 +132,8 @@ fn document_frequency(snapshot: &Snapshot, term: &str) -> tantivy::Result<u64> {
     Ok(frequency)
 }
 
-fn stored(snapshot: &Snapshot, address: DocAddress) -> Result<Passage> {
+/// The passage of a row.
+pub fn stored(snapshot: &Snapshot, address: DocAddress) -> Result<Passage> {
     let document: TantivyDocument = snapshot.searcher.doc(address).map_err(damaged)?;
     segment::to_row(&document, snapshot.fields).map(|row| row.passage)
 }

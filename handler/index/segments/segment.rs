@@ -1,6 +1,7 @@
-//! One segment: passages become an immutable file, and rows of such files become passages again.
+//! One segment: passages become immutable files, and rows of such files become passages again.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tantivy::directory::{Directory, RamDirectory};
 use tantivy::schema::{
@@ -12,7 +13,10 @@ use uuid::Uuid;
 
 use super::analyze::Analyzer;
 use super::bundle::{self, META_FILE};
-use crate::document::{Embedding, Passage};
+use super::manifest::FileKind;
+use super::vectors::Vectors;
+use super::vectors::encode::encode;
+use crate::document::{Embedding, EmbeddingSpace, Passage};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Memory that building one segment may use before the library complains; segments are kept far smaller.
@@ -67,23 +71,62 @@ pub fn schema() -> (Schema, Fields) {
     (builder.build(), fields)
 }
 
+/// What a segment is built of.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Where their embeddings live; none when they have none.
+    pub space: Option<EmbeddingSpace>,
+    /// For each row that comes from an older segment, where its embedding is; empty when the rows bring their own.
+    pub stored: Vec<StoredEmbedding>,
+}
+
+/// An embedding in an older segment.
+#[derive(Clone, Debug)]
+pub struct StoredEmbedding {
+    /// That segment's vectors.
+    pub vectors: Arc<Vectors>,
+    /// The row there.
+    pub row: usize,
+}
+
 /// A segment that was built and is not yet in the store.
 #[derive(Debug)]
 pub struct Built {
     /// Its id.
     pub id: String,
-    /// The bytes of its lexical file.
-    pub lexical: Vec<u8>,
+    /// The bytes of its files.
+    pub files: Vec<(FileKind, Vec<u8>)>,
     /// Rows in it.
     pub passages: u64,
 }
 
-/// Builds a segment of rows; CPU-heavy, so call it off the async threads.
-pub fn build(rows: &[Row], analyzer: &Analyzer) -> Result<Built> {
-    let passages = rows.len() as u64;
-    let (id, lexical) = build_lexical(rows, analyzer)
+impl Batch {
+    /// Rows that bring their own embeddings, all in one space.
+    pub fn of(rows: Vec<Row>) -> Self {
+        let space = rows.iter().find_map(|row| row.embedding.as_ref()).map(|embedding| (*embedding.space).clone());
+        Self { rows, space, stored: Vec::new() }
+    }
+
+    fn embedding(&self, row: usize) -> Option<Vec<f32>> {
+        match self.stored.get(row) {
+            Some(stored) => stored.vectors.embedding(stored.row),
+            None => self.rows[row].embedding.as_ref().map(|embedding| embedding.values.clone()),
+        }
+    }
+}
+
+/// Builds a segment; CPU-heavy, so call it off the async threads.
+pub fn build(batch: &Batch, analyzer: &Analyzer) -> Result<Built> {
+    let (id, lexical) = build_lexical(&batch.rows, analyzer)
         .map_err(|e| Error::new(ErrorKind::Internal, "cannot build an index segment").caused_by(e))?;
-    Ok(Built { id, lexical, passages })
+    let mut files = vec![(FileKind::Lexical, lexical)];
+    if let Some(space) = &batch.space {
+        let rows = batch.rows.len();
+        files.push((FileKind::Vectors, encode(space.dimensions as usize, rows, |row| batch.embedding(row))));
+    }
+    Ok(Built { id, files, passages: batch.rows.len() as u64 })
 }
 
 fn build_lexical(rows: &[Row], analyzer: &Analyzer) -> Result<(String, Vec<u8>), TantivyError> {

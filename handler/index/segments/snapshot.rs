@@ -1,16 +1,23 @@
 //! One generation, opened: the live segments side by side under one searcher, and for each the rows that may be seen.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock};
 
-use tantivy::{DocId, Index, ReloadPolicy, Searcher, SegmentReader};
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocId, DocSet, Index, ReloadPolicy, Searcher, SegmentReader, TERMINATED, Term};
 
 use super::analyze::Analyzer;
 use super::bundle::{Bundle, BundleDirectory, META_FILE};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, SegmentEntry};
 use super::segment::{self, Fields};
-use crate::document::DocumentId;
+use super::vectors::Vectors;
+use crate::document::{DocumentId, EmbeddingSpace, Principal};
 use crate::error::{Error, ErrorKind, Result};
+use crate::index::filter::Filter;
+
+/// Marks whose rows are kept; beyond that all are forgotten, because so many readers share little.
+const MOST_MARKS: usize = 256;
 
 /// A set of rows of one segment, a bit for each.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +31,16 @@ impl RowSet {
         Self { words: vec![0; (rows as usize).div_ceil(64)] }
     }
 
+    /// The rows from `64 * at` on, a bit for each.
+    pub fn word(&self, at: usize) -> u64 {
+        self.words.get(at).copied().unwrap_or(0)
+    }
+
+    /// How many rows it holds.
+    pub fn count(&self) -> u64 {
+        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
     /// Adds a row.
     pub fn insert(&mut self, row: DocId) {
         if let Some(word) = self.words.get_mut(row as usize / 64) {
@@ -31,9 +48,21 @@ impl RowSet {
         }
     }
 
+    /// Adds rows that follow each other.
+    pub fn insert_all(&mut self, rows: Range<DocId>) {
+        rows.for_each(|row| self.insert(row));
+    }
+
     /// Whether the row is in the set.
     pub fn contains(&self, row: DocId) -> bool {
         self.words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+
+    /// Adds the rows that are in `other`.
+    pub fn unite(&mut self, other: &Self) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
     }
 
     /// Keeps only the rows that are in `other` too.
@@ -44,32 +73,74 @@ impl RowSet {
     }
 }
 
+/// The files of a segment, opened.
+#[derive(Clone)]
+pub struct OpenSegment {
+    /// Terms, postings and stored passages.
+    pub lexical: Bundle,
+    /// Codes of the embeddings, if its passages have any.
+    pub vectors: Option<Arc<Vectors>>,
+    /// The rows of its documents, found when it is first searched.
+    runs: Arc<OnceLock<Vec<Run>>>,
+}
+
+impl OpenSegment {
+    /// A segment of these files.
+    pub fn new(lexical: Bundle, vectors: Option<Vectors>) -> Self {
+        Self { lexical, vectors: vectors.map(Arc::new), runs: Arc::default() }
+    }
+}
+
+/// Rows of one document that follow each other.
+#[derive(Clone, Debug)]
+struct Run {
+    document: DocumentId,
+    rows: Range<DocId>,
+}
+
+/// The embeddings of a segment.
+#[derive(Clone)]
+pub struct SegmentVectors {
+    /// What they can be compared with.
+    pub space: EmbeddingSpace,
+    /// Their codes.
+    pub vectors: Arc<Vectors>,
+}
+
 /// An opened generation. It stays readable while newer ones come, as long as somebody holds it.
 pub struct Snapshot {
     /// What it shows.
     pub manifest: Arc<Manifest>,
     /// Over all live segments, so that term statistics are those of the whole.
     pub searcher: Searcher,
+    /// Ids of the segments, in the order of the searcher.
+    pub segment_ids: Vec<String>,
     /// The live rows, a set for each segment of the searcher, in its order.
     pub live: Vec<RowSet>,
+    /// The embeddings, for each segment of the searcher that has them.
+    pub vectors: Vec<Option<SegmentVectors>>,
+    /// The rows of the documents, for each segment.
+    runs: Vec<Arc<OnceLock<Vec<Run>>>>,
+    /// The live rows with a mark, by mark, as far as somebody asked.
+    marked: Mutex<HashMap<String, Arc<Vec<RowSet>>>>,
     /// The columns.
     pub fields: Fields,
 }
 
 impl Snapshot {
-    /// Opens `manifest`; `bundles` are the lexical files of its segments, in the manifest's order.
-    pub fn open(manifest: Arc<Manifest>, bundles: &[Bundle], analyzer: &Analyzer) -> Result<Self> {
+    /// Opens `manifest`; `segments` are the files of its segments, in the manifest's order.
+    pub fn open(manifest: Arc<Manifest>, segments: &[OpenSegment], analyzer: &Analyzer) -> Result<Self> {
         let damaged = |e: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::IndexDamaged, "the index cannot be opened").caused_by(e)
         };
         let (schema, fields) = segment::schema();
-        let mut segment_lists = Vec::with_capacity(bundles.len());
-        let mut owners: HashMap<String, String> = HashMap::new();
-        for (entry, bundle) in manifest.segments.iter().zip(bundles) {
-            let list = segment_list(bundle).map_err(|e| damaged(e.into()))?;
+        let mut segment_lists = Vec::with_capacity(segments.len());
+        let mut owners: HashMap<String, (&SegmentEntry, &OpenSegment)> = HashMap::new();
+        for (entry, open) in manifest.segments.iter().zip(segments) {
+            let list = segment_list(&open.lexical).map_err(|e| damaged(e.into()))?;
             for meta in &list {
                 if let Some(id) = meta.get("segment_id").and_then(|id| id.as_str()) {
-                    owners.insert(id.replace('-', ""), entry.id.clone());
+                    owners.insert(id.replace('-', ""), (entry, open));
                 }
             }
             segment_lists.extend(list);
@@ -80,20 +151,81 @@ impl Snapshot {
             "schema": schema,
             "opstamp": 0,
         });
-        let directory = BundleDirectory::new(bundles, meta.to_string().into_bytes());
+        let directory = BundleDirectory::new(segments.iter().map(|open| &open.lexical), meta.to_string().into_bytes());
         let mut index = Index::open(directory).map_err(|e| damaged(e.into()))?;
         index.set_tokenizers(segment::tokenizers(analyzer));
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into();
         let reader: tantivy::IndexReader = reader.map_err(|e: tantivy::TantivyError| damaged(e.into()))?;
         let searcher = reader.searcher();
-        let mut live = Vec::with_capacity(searcher.segment_readers().len());
+        let mut segment_ids = Vec::new();
+        let (mut runs, mut live, mut vectors) = (Vec::new(), Vec::new(), Vec::new());
         for segment_reader in searcher.segment_readers() {
             let owner = owners.get(&segment_reader.segment_id().uuid_string().replace('-', ""));
-            let rows = live_rows(segment_reader, owner.map_or("", String::as_str), &manifest);
-            live.push(rows.map_err(|e| damaged(e.into()))?);
+            let id = owner.map_or("", |(entry, _)| &entry.id);
+            segment_ids.push(id.to_owned());
+            let found = owner.map(|(_, open)| Arc::clone(&open.runs)).unwrap_or_default();
+            if found.get().is_none() {
+                let read = runs_of(segment_reader).map_err(|e| damaged(e.into()))?;
+                found.get_or_init(|| read);
+            }
+            live.push(rows_where(segment_reader, &found, |document| manifest.segment_of(document) == Some(id)));
+            runs.push(found);
+            vectors.push(owner.and_then(|(entry, open)| vectors_of(entry, open)));
         }
-        Ok(Self { manifest, searcher, live, fields })
+        drop(owners);
+        Ok(Self { manifest, searcher, segment_ids, live, vectors, fields, runs, marked: Mutex::default() })
     }
+
+    /// The live rows that carry one of the principal's marks, a set for each segment. No mark, no row.
+    pub fn visible(&self, principal: &Principal) -> tantivy::Result<Vec<RowSet>> {
+        let readers = self.searcher.segment_readers();
+        let mut visible: Vec<RowSet> = readers.iter().map(|reader| RowSet::none(reader.max_doc())).collect();
+        for mark in principal.readers() {
+            let marked = self.marked(mark)?;
+            visible.iter_mut().zip(marked.iter()).for_each(|(visible, marked)| visible.unite(marked));
+        }
+        Ok(visible)
+    }
+
+    /// The rows of the documents that a filter admits, a set for each segment.
+    pub fn admitted(&self, filter: &Filter) -> Vec<RowSet> {
+        let admits = |id: &DocumentId| self.manifest.live(id).is_some_and(|entry| filter.admits(id, entry));
+        let readers = self.searcher.segment_readers().iter().zip(&self.runs);
+        readers.map(|(reader, runs)| rows_where(reader, runs, admits)).collect()
+    }
+
+    /// The live rows with a mark. Kept, because a generation never changes and its readers ask often.
+    fn marked(&self, mark: &str) -> tantivy::Result<Arc<Vec<RowSet>>> {
+        let kept = || self.marked.lock().expect("no holder of this lock panics");
+        if let Some(rows) = kept().get(mark) {
+            return Ok(Arc::clone(rows));
+        }
+        let term = Term::from_field_text(self.fields.readers, mark);
+        let mut sets = Vec::with_capacity(self.live.len());
+        for (reader, live) in self.searcher.segment_readers().iter().zip(&self.live) {
+            let mut rows = RowSet::none(reader.max_doc());
+            let index = reader.inverted_index(self.fields.readers)?;
+            if let Some(mut postings) = index.read_postings(&term, IndexRecordOption::Basic)? {
+                while postings.doc() != TERMINATED {
+                    rows.insert(postings.doc());
+                    postings.advance();
+                }
+            }
+            rows.intersect(live);
+            sets.push(rows);
+        }
+        let sets = Arc::new(sets);
+        let mut kept = kept();
+        if kept.len() >= MOST_MARKS {
+            kept.clear();
+        }
+        kept.insert(mark.to_owned(), Arc::clone(&sets));
+        Ok(sets)
+    }
+}
+
+fn vectors_of(entry: &SegmentEntry, open: &OpenSegment) -> Option<SegmentVectors> {
+    Some(SegmentVectors { space: entry.embedding.clone()?, vectors: open.vectors.clone()? })
 }
 
 /// The segments in a bundle, in the library's own form.
@@ -104,25 +236,38 @@ fn segment_list(bundle: &Bundle) -> Result<Vec<serde_json::Value>, std::io::Erro
     meta.get("segments").and_then(|segments| segments.as_array()).cloned().ok_or_else(bad)
 }
 
-/// The rows whose document the manifest shows from this segment. Others are left over from earlier versions.
-fn live_rows(reader: &SegmentReader, owner: &str, manifest: &Manifest) -> tantivy::Result<RowSet> {
-    let mut rows = RowSet::none(reader.max_doc());
-    let Some(column) = reader.fast_fields().str("document")? else { return Ok(rows) };
-    let mut is_live = Vec::with_capacity(column.num_terms());
+/// Which rows are of which document: those of one document were written one after another.
+fn runs_of(reader: &SegmentReader) -> tantivy::Result<Vec<Run>> {
+    let Some(column) = reader.fast_fields().str("document")? else { return Ok(Vec::new()) };
+    let mut documents = Vec::with_capacity(column.num_terms());
     let mut name = String::new();
     for ordinal in 0..column.num_terms() as u64 {
         name.clear();
         column.ord_to_str(ordinal, &mut name)?;
-        let id = DocumentId::parse(&name);
-        is_live.push(id.is_some_and(|id| manifest.segment_of(&id) == Some(owner)));
+        documents.push(DocumentId::parse(&name));
     }
+    let mut runs: Vec<Run> = Vec::new();
+    let mut last = None;
     for row in 0..reader.max_doc() {
         let ordinal = column.term_ords(row).next().and_then(|ordinal| usize::try_from(ordinal).ok());
-        if ordinal.is_some_and(|ordinal| is_live.get(ordinal).copied().unwrap_or(false)) {
-            rows.insert(row);
+        match runs.last_mut() {
+            Some(run) if ordinal == last => run.rows.end = row + 1,
+            _ => {
+                let Some(Some(document)) = ordinal.and_then(|ordinal| documents.get(ordinal)) else { continue };
+                runs.push(Run { document: document.clone(), rows: row..row + 1 });
+            }
         }
+        last = ordinal;
     }
-    Ok(rows)
+    Ok(runs)
+}
+
+/// The rows of the documents that are wanted.
+fn rows_where(reader: &SegmentReader, runs: &OnceLock<Vec<Run>>, wanted: impl Fn(&DocumentId) -> bool) -> RowSet {
+    let mut rows = RowSet::none(reader.max_doc());
+    let runs = runs.get().into_iter().flatten().filter(|run| wanted(&run.document));
+    runs.for_each(|run| rows.insert_all(run.rows.clone()));
+    rows
 }
 
 #[cfg(test)]

@@ -8,16 +8,15 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::manifest::{
-    Change, DocumentEntry, FileEntry, FileKind, MANIFEST_NAME, Manifest, Outcome, Place, SegmentEntry,
-};
-use super::segment::{self, Row};
+use super::manifest::{Change, DocumentEntry, FileEntry, MANIFEST_NAME, Manifest, Outcome, Place, SegmentEntry};
+use super::segment::{self, Batch, Row};
 use super::{SegmentIndex, Stored, blocking};
 use crate::crash;
-use crate::document::{DocumentId, DocumentName, DocumentVersion, content_hash};
+use crate::document::{DocumentId, DocumentName, DocumentVersion, EmbeddingSpace, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::blobs::Condition;
 
@@ -35,12 +34,21 @@ pub struct Upsert {
     pub version: DocumentVersion,
     /// SHA-256 of the content they were made from.
     pub content_hash: String,
+    /// What kind of document it is.
+    pub category: Option<String>,
     /// How they were made.
     pub recipe: String,
     /// Takes the place of a later version too: for a caller who has seen that storage holds this one and no other.
     pub forced: bool,
     /// Its passages, each with who may read it; at least one.
     pub rows: Vec<Row>,
+}
+
+impl Upsert {
+    /// Where the embeddings of its passages live.
+    fn space(&self) -> Option<&EmbeddingSpace> {
+        self.rows.first().and_then(|row| row.embedding.as_ref()).map(|embedding| &*embedding.space)
+    }
 }
 
 /// What a caller wants done.
@@ -65,6 +73,11 @@ pub struct Queue {
 impl SegmentIndex {
     /// Makes a version of a document visible in place of the one that was, in one step.
     pub async fn upsert(&self, upsert: Upsert) -> Result<Outcome> {
+        let space = upsert.space();
+        if upsert.rows.iter().any(|row| row.embedding.as_ref().map(|embedding| &*embedding.space) != space) {
+            let mixed = "the passages of a document have embeddings of different models";
+            return Err(Error::new(ErrorKind::Internal, mixed));
+        }
         self.wish(Wish::Upsert(upsert)).await
     }
 
@@ -104,7 +117,7 @@ impl SegmentIndex {
     async fn commit_wishes(&self, wishes: Vec<Wish>) -> Result<Vec<Outcome>> {
         let stored = self.read_manifest().await?;
         let (changes, rows) = plan(wishes);
-        let entry = if rows.is_empty() { None } else { Some(self.store_segment(rows).await?) };
+        let entry = if rows.is_empty() { None } else { Some(self.store_segment(Batch::of(rows)).await?) };
         self.swap(stored, |manifest| {
             let changes: Vec<Change> = changes.iter().map(|change| located(change, entry.as_ref())).collect();
             let outcomes = manifest.apply(&changes, entry.as_ref(), self.shared.clock.now());
@@ -115,24 +128,26 @@ impl SegmentIndex {
     }
 
     /// Builds a segment and puts it into the store, under a name never used before.
-    pub(super) async fn store_segment(&self, rows: Vec<Row>) -> Result<SegmentEntry> {
-        let analyzer = self.shared.analyzer.clone();
-        let (built, sha256) = blocking(move || {
-            let built = segment::build(&rows, &analyzer)?;
-            let sha256 = content_hash(&built.lexical);
-            Ok((built, sha256))
+    pub(super) async fn store_segment(&self, batch: Batch) -> Result<SegmentEntry> {
+        let (analyzer, embedding) = (self.shared.analyzer.clone(), batch.space.clone());
+        let (built, checksums) = blocking(move || {
+            let built = segment::build(&batch, &analyzer)?;
+            let checksums: Vec<String> = built.files.iter().map(|(_, bytes)| content_hash(bytes)).collect();
+            Ok((built, checksums))
         })
         .await?;
-        let name = format!("segments/{}.lexical", built.id);
-        let file = FileEntry { kind: FileKind::Lexical, name, size_bytes: built.lexical.len() as u64, sha256 };
-        self.shared.store.put(&file.name, Bytes::from(built.lexical), Condition::Always).await?;
+        let id = built.id;
+        let stored = built.files.into_iter().zip(checksums).map(|((kind, bytes), sha256)| {
+            let name = format!("segments/{id}.{}", kind.extension());
+            let file = FileEntry { kind, name, size_bytes: bytes.len() as u64, sha256 };
+            async move {
+                self.shared.store.put(&file.name, Bytes::from(bytes), Condition::Always).await?;
+                Ok::<_, Error>(file)
+            }
+        });
+        let files = try_join_all(stored).await?;
         crash::point("segment-stored");
-        Ok(SegmentEntry {
-            id: built.id,
-            files: vec![file],
-            passages: built.passages,
-            analyzer: self.shared.analyzer.name(),
-        })
+        Ok(SegmentEntry { id, files, passages: built.passages, analyzer: self.shared.analyzer.name(), embedding })
     }
 
     /// Replaces the manifest by what `change` makes of it. A loser against another writer reads again and tries again;
@@ -168,16 +183,23 @@ impl SegmentIndex {
 }
 
 impl Queue {
-    /// The wishes to commit next: at most one for each document, and not too many rows.
+    /// The wishes to commit next: at most one for each document, not too many rows, and embeddings of one space.
     fn take(&self) -> Vec<Waiting> {
         let mut waiting = self.waiting.lock().expect("no holder of this lock panics");
         let (mut documents, mut rows) = (HashSet::new(), 0);
+        let space = waiting.iter().find_map(|waiting| match &waiting.wish {
+            Wish::Upsert(upsert) => Some(upsert.space().cloned()),
+            Wish::Remove(..) => None,
+        });
         let (batch, left) = std::mem::take(&mut *waiting).into_iter().partition(|waiting| {
-            let (document, size) = match &waiting.wish {
-                Wish::Upsert(upsert) => (DocumentId::of(&upsert.name), upsert.rows.len()),
-                Wish::Remove(document, _) => (document.clone(), 0),
+            let (document, size, alike) = match &waiting.wish {
+                Wish::Upsert(upsert) => {
+                    let alike = space.as_ref().is_none_or(|space| space.as_ref() == upsert.space());
+                    (DocumentId::of(&upsert.name), upsert.rows.len(), alike)
+                }
+                Wish::Remove(document, _) => (document.clone(), 0, true),
             };
-            let fits = rows == 0 || rows + size <= COMMIT_ROWS;
+            let fits = alike && (rows == 0 || rows + size <= COMMIT_ROWS);
             let taken = fits && documents.insert(document);
             rows += if taken { size } else { 0 };
             taken
@@ -196,8 +218,8 @@ fn plan(wishes: Vec<Wish>) -> (Vec<Change>, Vec<Row>) {
             let passages = u32::try_from(upsert.rows.len()).unwrap_or(u32::MAX);
             let place = Place::Live { segment: String::new(), passages };
             let (forced, content_hash) = (upsert.forced, upsert.content_hash);
-            let (name, version, recipe) = (upsert.name, upsert.version, upsert.recipe);
-            let entry = DocumentEntry { name, version, content_hash, recipe, place };
+            let (name, version, category, recipe) = (upsert.name, upsert.version, upsert.category, upsert.recipe);
+            let entry = DocumentEntry { name, version, content_hash, category, recipe, place };
             let change = Change::Upsert { id: DocumentId::of(&entry.name), entry, forced };
             // Also those that would have no effect now: against the manifest of a faster writer they may have one.
             rows.extend(upsert.rows);

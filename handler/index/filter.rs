@@ -1,0 +1,38 @@
+//! Which documents a search may look into, beside what rights allow.
+
+use chrono::{DateTime, Utc};
+
+use crate::document::DocumentId;
+use crate::index::segments::manifest::DocumentEntry;
+
+/// Conditions that all have to hold; the default holds for every document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// One of these documents; any when there are none.
+    pub documents: Vec<DocumentId>,
+    /// In this folder or below it, or with a name that begins so: `handbook/`.
+    pub path_prefix: Option<String>,
+    /// Of this category.
+    pub category: Option<String>,
+    /// Last changed at this time or later.
+    pub modified_from: Option<DateTime<Utc>>,
+    /// Last changed before this time.
+    pub modified_before: Option<DateTime<Utc>>,
+}
+
+impl Filter {
+    /// Whether it holds for every document.
+    pub fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it holds for a document.
+    pub fn admits(&self, id: &DocumentId, entry: &DocumentEntry) -> bool {
+        let modified = entry.version.modified;
+        (self.documents.is_empty() || self.documents.contains(id))
+            && self.path_prefix.as_ref().is_none_or(|prefix| entry.name.as_str().starts_with(prefix))
+            && self.category.as_ref().is_none_or(|category| entry.category.as_ref() == Some(category))
+            && self.modified_from.is_none_or(|from| modified >= from)
+            && self.modified_before.is_none_or(|before| modified < before)
+    }
+}

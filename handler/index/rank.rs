@@ -1,0 +1,107 @@
+//! From two rankings to one: reciprocal rank fusion, and the thinning of what says the same twice.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::document::Passage;
+
+/// How rankings are joined and thinned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RankSettings {
+    /// What the ranking by words counts.
+    pub words_weight: f32,
+    /// What the ranking by embeddings counts.
+    pub vectors_weight: f32,
+    /// Standard errors that the first look at an embedding is granted; see `segments::vectors::scan`.
+    pub over_sampling: f32,
+    /// Rows taken from each ranking at least.
+    pub depth: usize,
+}
+
+/// Softens the difference between the first ranks (Cormack, Clarke and Buettcher, SIGIR 2009).
+const RANK_CONSTANT: f32 = 60.0;
+/// Passages whose words agree to this share (Jaccard) say the same.
+const SAME_SHARE: f32 = 0.9;
+
+impl Default for RankSettings {
+    fn default() -> Self {
+        Self { words_weight: 1.0, vectors_weight: 1.0, over_sampling: 2.0, depth: 100 }
+    }
+}
+
+/// Joins rankings, each with its weight, best first: `sum of weight / (60 + rank)`, ranks counted from 1. Of equal scores
+/// comes first what the earlier ranking has first.
+pub fn fuse<T: Copy + Eq + Hash>(rankings: &[(f32, Vec<T>)]) -> Vec<(f32, T)> {
+    let mut places: HashMap<T, usize> = HashMap::new();
+    let mut fused: Vec<(f32, T)> = Vec::new();
+    for (weight, ranking) in rankings {
+        for (at, item) in ranking.iter().enumerate() {
+            let score = weight / (RANK_CONSTANT + 1.0 + at as f32);
+            let place = *places.entry(*item).or_insert_with(|| {
+                fused.push((0.0, *item));
+                fused.len() - 1
+            });
+            fused[place].0 += score;
+        }
+    }
+    // Stable, so that the order never wavers.
+    fused.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+    fused
+}
+
+/// Tells whether a passage says what an earlier one said.
+#[derive(Debug, Default)]
+pub struct Thinning {
+    taken: Vec<HashSet<u64>>,
+}
+
+impl Thinning {
+    /// Whether the passage is new; if so, it is remembered.
+    pub fn takes(&mut self, passage: &Passage) -> bool {
+        let words: HashSet<u64> = passage.text.split_whitespace().map(hash).collect();
+        let same = |other: &HashSet<u64>| {
+            let (fewer, more) = (words.len().min(other.len()) as f32, words.len().max(other.len()) as f32);
+            // Counted only where the sizes leave it open.
+            fewer >= SAME_SHARE * more && {
+                let common = words.intersection(other).count() as f32;
+                common >= SAME_SHARE * (fewer + more - common)
+            }
+        };
+        let is_new = !self.taken.iter().any(same);
+        if is_new {
+            self.taken.push(words);
+        }
+        is_new
+    }
+}
+
+fn hash(word: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    word.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_both_rankings_have_comes_first() {
+        let fused = fuse(&[(1.0, vec!['a', 'b', 'c']), (1.0, vec!['d', 'b', 'e'])]);
+        let order: Vec<char> = fused.iter().map(|(_, item)| *item).collect();
+        assert_eq!(order, ['b', 'a', 'd', 'c', 'e']);
+        assert!((fused[0].0 - 2.0 / 62.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_weight_decides_between_rankings() {
+        let fused = fuse(&[(1.0, vec!['a']), (1.5, vec!['b'])]);
+        assert_eq!(fused[0].1, 'b');
+    }
+
+    #[test]
+    fn one_ranking_stays_as_it_is() {
+        let fused = fuse(&[(1.0, vec![3, 1, 2])]);
+        assert_eq!(fused.iter().map(|(_, item)| *item).collect::<Vec<_>>(), [3, 1, 2]);
+    }
+}
