@@ -16,6 +16,7 @@ use filter::Filter;
 use rank::{RankSettings, Thinning};
 use segments::maintain::Tidied;
 use segments::manifest::{DocumentEntry, Outcome, Place};
+use segments::repair::Verified;
 use segments::snapshot::Snapshot;
 use segments::writer::Upsert;
 use segments::{SegmentIndex, search};
@@ -98,6 +99,8 @@ pub struct IndexStatus {
     pub passages: u64,
     /// Segments they are in.
     pub segments: usize,
+    /// Segments that cannot be read; maintenance makes their documents anew.
+    pub damaged_segments: usize,
     /// Bytes of those segments.
     pub size_bytes: u64,
 }
@@ -162,6 +165,21 @@ impl Index {
         self.segments.analyzer().name()
     }
 
+    /// Reads every file of the index and says what is damaged; `step` is told the name of each file before it is read.
+    pub async fn verify(&self, step: impl Fn(&str)) -> Result<Verified> {
+        self.segments.verify(|file| step(&file.name)).await
+    }
+
+    /// Waits until all that was opened without looking at every byte has been looked at.
+    pub async fn checked(&self) {
+        self.segments.checked().await;
+    }
+
+    /// Forgets damaged parts, so that their documents count as missing; how many parts that were.
+    pub async fn forget_damaged(&self) -> Result<usize> {
+        self.segments.forget_damaged().await
+    }
+
     /// Merges small segments, beginning no merge after `until`, and deletes files that nobody names and that are older than
     /// `grace`.
     pub async fn tidy(&self, grace: Duration, until: Instant) -> Result<Tidied> {
@@ -178,6 +196,7 @@ impl Index {
             documents,
             passages,
             segments: snapshot.manifest.segments.len(),
+            damaged_segments: snapshot.manifest.segments.len() - snapshot.vectors.len(),
             size_bytes: files.map(|file| file.size_bytes).sum(),
         })
     }

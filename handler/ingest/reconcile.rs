@@ -68,6 +68,9 @@ pub struct DriftReport {
     pub failed: usize,
     /// Whether time ran out; the next run goes on.
     pub unfinished: bool,
+    /// Damaged parts of the index that were forgotten, so that their documents were made anew.
+    #[serde(default)]
+    pub damaged_segments: usize,
     /// Segments merged away.
     pub merged_segments: usize,
     /// Unused files deleted.
@@ -104,8 +107,9 @@ impl Ingest {
     /// Resumable: whatever was done stays done, and the next run finds the rest.
     pub async fn reconcile(&self, deadline: Instant, records: &Arc<dyn RecordStore>) -> Result<DriftReport> {
         let (started, began) = (self.clock.now(), Instant::now());
+        let damaged_segments = self.index.forget_damaged().await?;
         let (blobs, tasks) = self.compare().await?;
-        let mut report = empty_report(started, blobs);
+        let mut report = DriftReport { damaged_segments, ..empty_report(started, blobs) };
         for task in &tasks {
             *report.drift.entry(task.drift).or_default() += 1;
             let examples = report.examples.entry(task.drift).or_default();
@@ -246,6 +250,7 @@ fn empty_report(started: DateTime<Utc>, blobs: usize) -> DriftReport {
         quarantined: 0,
         failed: 0,
         unfinished: false,
+        damaged_segments: 0,
         merged_segments: 0,
         collected_files: 0,
     }

@@ -1,5 +1,6 @@
 //! The index on a blob store: what is findable, in which version, whoever writes at the same time and wherever it stops.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,6 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use knowledge_worker::clock::Clock;
 use knowledge_worker::document::{DocumentId, DocumentVersion, Passage, Principal};
-use knowledge_worker::error::ErrorKind;
 use knowledge_worker::index::rank::RankSettings;
 use knowledge_worker::index::segments::manifest::{Change, DocumentEntry, Manifest, Outcome, Place, SegmentEntry};
 use knowledge_worker::index::segments::segment::Row;
@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::support::app::document_name;
 use crate::support::azurite;
+use crate::support::vectors::{embedding, random};
 
 /// A store, and indexes on it as several processes would have them.
 struct Home {
@@ -45,8 +46,12 @@ impl Home {
 
     /// An index as a new process would open it, with a cache of its own.
     fn open(&self) -> Index {
-        let cache = self.folder.path().join(Uuid::new_v4().simple().to_string());
-        let settings = SegmentSettings { cache, refresh: Duration::ZERO, language: "english".parse().unwrap() };
+        self.open_with(&self.folder.path().join(Uuid::new_v4().simple().to_string()))
+    }
+
+    fn open_with(&self, cache: &Path) -> Index {
+        let settings =
+            SegmentSettings { cache: cache.to_owned(), refresh: Duration::ZERO, language: "english".parse().unwrap() };
         let segments = SegmentIndex::new(Arc::clone(&self.store), settings, self.clock.clone());
         Index::on_segments(segments, RankSettings::default())
     }
@@ -150,11 +155,15 @@ async fn the_best_passage_comes_first_and_the_order_never_wavers() {
     let place = Home::local();
     let index = place.open();
     index
-        .upsert(upsert("a.txt", version(1, "1"), &["buoy buoy anchor", "anchor chain", "anchor chain", "buoy"]))
+        .upsert(upsert(
+            "a.txt",
+            version(1, "1"),
+            &["buoy buoy anchor", "anchor chain east", "anchor chain west", "buoy"],
+        ))
         .await
         .unwrap();
     let first = find(&index, "anchor chain").await;
-    assert_eq!(first[..2], ["anchor chain", "anchor chain"]);
+    assert_eq!(first[..2], ["anchor chain east", "anchor chain west"]);
     for _ in 0..5 {
         assert_eq!(find(&index, "anchor chain").await, first);
     }
@@ -245,19 +254,78 @@ async fn tidying_merges_segments_and_collects_what_nobody_names() {
 }
 
 #[tokio::test]
-async fn damage_is_told_and_not_answered_from() {
+async fn a_flipped_byte_anywhere_is_found_and_what_it_spoiled_is_forgotten() {
+    let place = Home::local();
+    let index = place.open();
+    for name in ["a.txt", "b.txt"] {
+        let mut upsert = upsert(name, version(1, name), &["harbour one", "harbour two"]);
+        upsert.rows.iter_mut().zip(random(1, 2, 8)).for_each(|(row, v)| row.embedding = Some(embedding("model", &v)));
+        index.upsert(upsert).await.unwrap();
+    }
+    let files = list_all(&place.store, "").await.unwrap();
+    let manifest = place.store.get("manifest.json", None).await.unwrap().unwrap().bytes;
+    assert_eq!(files.len(), 5, "a manifest, and for each of two segments its words and its vectors");
+    for file in files {
+        let whole = place.store.get(&file.name, None).await.unwrap().unwrap().bytes;
+        for at in (0..whole.len()).step_by(1 + whole.len() / 40).chain([whole.len() - 1]) {
+            let mut bytes = whole.to_vec();
+            bytes[at] ^= 1 << (at % 8);
+            place.store.put(&file.name, bytes.into(), Condition::Always).await.unwrap();
+            let verified = place.open().verify(|_| {}).await.unwrap();
+            let damaged: Vec<&str> = verified.damage.iter().map(|damage| damage.file.as_str()).collect();
+            assert_eq!(damaged, [file.name.as_str()], "byte {at}");
+        }
+        // Who opens it serves the rest, and knows.
+        let opened = place.open();
+        let _refused_or_served_from_what_is_whole =
+            opened.search(&Principal::anonymous(), &Query::words("harbour", 9)).await;
+        opened.checked().await;
+        assert_eq!(opened.forget_damaged().await.unwrap(), 1, "{}", file.name);
+        assert_eq!(opened.forget_damaged().await.unwrap(), 0, "{}", file.name);
+        let left = if file.name == "manifest.json" { 0 } else { 2 };
+        assert_eq!(find(&opened, "harbour").await.len(), left, "{}", file.name);
+        assert_eq!(opened.verify(|_| {}).await.unwrap().damage, [], "{}", file.name);
+        place.store.put(&file.name, whole, Condition::Always).await.unwrap();
+        let manifest = manifest.clone();
+        place.store.put("manifest.json", manifest, Condition::Always).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_segment_far_away_is_left_out_and_counted() {
     let place = Home::azurite();
-    place.open().upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
+    for (name, text) in [("a.txt", "harbour one"), ("b.txt", "harbour two")] {
+        place.open().upsert(upsert(name, version(1, "1"), &[text])).await.unwrap();
+    }
     let segment = list_all(&place.store, "segments/").await.unwrap().remove(0);
     let mut bytes = place.store.get(&segment.name, None).await.unwrap().unwrap().bytes.to_vec();
     bytes[10] ^= 1;
     place.store.put(&segment.name, bytes.into(), Condition::Always).await.unwrap();
-    let query = Query::words("harbour", 5);
-    let error = place.open().search(&Principal::anonymous(), &query).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IndexDamaged);
-    place.store.put("manifest.json", Bytes::from_static(b"{\"format\":1"), Condition::Always).await.unwrap();
-    let error = place.open().search(&Principal::anonymous(), &query).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IndexDamaged);
+    let reader = place.open();
+    assert_eq!(find(&reader, "harbour").await.len(), 1);
+    assert_eq!(reader.status().await.unwrap().damaged_segments, 1);
+    assert_eq!(reader.forget_damaged().await.unwrap(), 1);
+    assert_eq!((find(&reader, "harbour").await.len(), reader.entries().await.unwrap().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_damaged_copy_is_fetched_again() {
+    let place = Home::azurite();
+    place.open().upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
+    let cache = place.folder.path().join("kept");
+    let reader = place.open_with(&cache);
+    assert_eq!(find(&reader, "harbour").await, ["harbour"]);
+    let copy = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&copy).unwrap();
+    let whole = bytes.clone();
+    bytes[10] ^= 1;
+    std::fs::remove_file(&copy).unwrap();
+    std::fs::write(&copy, bytes).unwrap();
+    let next = place.open_with(&cache);
+    let _served_or_refused = next.search(&Principal::anonymous(), &Query::words("harbour", 1)).await;
+    next.checked().await;
+    assert_eq!(find(&next, "harbour").await, ["harbour"]);
+    assert_eq!(std::fs::read(&copy).unwrap(), whole);
 }
 
 #[tokio::test]

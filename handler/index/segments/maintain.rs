@@ -68,20 +68,7 @@ impl SegmentIndex {
         for file in files.iter().filter(|file| !named.contains(file.name.as_str()) && file.modified < youngest) {
             collected += usize::from(self.shared.store.delete(&file.name).await?);
         }
-        self.drop_copies(&named).await;
         Ok(collected)
-    }
-
-    /// Deletes copies on this machine of segments that are gone. A snapshot that still has one open keeps reading it.
-    async fn drop_copies(&self, named: &BTreeSet<&str>) {
-        let kept: BTreeSet<String> = named.iter().map(|name| name.replace('/', "-")).collect();
-        let Ok(mut entries) = tokio::fs::read_dir(&self.shared.settings.cache).await else { return };
-        while let Ok(Some(entry)) = entries.next_entry().await {
-            let is_copy = entry.file_name().to_string_lossy().starts_with("segments-");
-            if is_copy && !kept.contains(entry.file_name().to_string_lossy().as_ref()) {
-                let _gone_already = tokio::fs::remove_file(entry.path()).await;
-            }
-        }
     }
 }
 

@@ -6,8 +6,11 @@
 pub mod analyze;
 pub mod best;
 pub mod bundle;
+pub mod files;
+pub mod load;
 pub mod maintain;
 pub mod manifest;
+pub mod repair;
 pub mod search;
 pub mod segment;
 pub mod snapshot;
@@ -15,27 +18,18 @@ pub mod tiers;
 pub mod vectors;
 pub mod writer;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::future::try_join_all;
-
 use self::analyze::Analyzer;
-use self::bundle::Bundle;
-use self::manifest::{FORMAT, FileEntry, FileKind, MANIFEST_NAME, Manifest, SegmentEntry};
+use self::manifest::{MANIFEST_NAME, Manifest};
 use self::snapshot::{OpenSegment, Snapshot};
-use self::vectors::Vectors;
 use crate::clock::Clock;
-use crate::document::content_hash;
 use crate::error::{Error, ErrorKind, Result};
-use crate::stores::blobs::{BlobStore, Reread};
-
-/// How long a search waits for a newer generation to load before it is answered from the one at hand.
-const LOAD_PATIENCE: Duration = Duration::from_secs(2);
+use crate::stores::blobs::BlobStore;
 
 /// The index on one blob store.
 #[derive(Clone)]
@@ -62,6 +56,7 @@ struct Shared {
     current: Mutex<Option<Current>>,
     loading: tokio::sync::Mutex<()>,
     queue: writer::Queue,
+    checks: files::Checks,
 }
 
 /// The generation in use.
@@ -69,6 +64,8 @@ struct Shared {
 struct Current {
     snapshot: Arc<Snapshot>,
     segments: Arc<HashMap<String, OpenSegment>>,
+    /// Segments that the manifest names and that cannot be read.
+    damaged: Arc<BTreeSet<String>>,
     etag: Option<String>,
     checked: Instant,
 }
@@ -97,6 +94,7 @@ impl SegmentIndex {
             current: Mutex::new(None),
             loading: tokio::sync::Mutex::new(()),
             queue: writer::Queue::default(),
+            checks: files::Checks::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -106,161 +104,20 @@ impl SegmentIndex {
         &self.shared.analyzer
     }
 
-    /// The generation to search: at most `refresh` old, or a little older while a newer one takes long to load.
-    pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        let Some(current) = self.current() else { return self.refresh().await };
-        if current.checked.elapsed() < self.shared.settings.refresh {
-            return Ok(current.snapshot);
-        }
-        let this = self.clone();
-        let refreshed = tokio::spawn(async move { this.refresh().await });
-        match tokio::time::timeout(LOAD_PATIENCE, refreshed).await {
-            Ok(Ok(snapshot)) => snapshot,
-            Ok(Err(_)) => Err(Error::new(ErrorKind::Internal, "loading the index was interrupted")),
-            // The load goes on by itself; the next search will have it.
-            Err(_) => Ok(current.snapshot),
-        }
-    }
-
     fn current(&self) -> Option<Current> {
         self.shared.current.lock().expect("no holder of this lock panics").clone()
-    }
-
-    /// Asks the store for the manifest and opens it when it is another than the one in use. One at a time.
-    async fn refresh(&self) -> Result<Arc<Snapshot>> {
-        let asked = Instant::now();
-        let _one_at_a_time = self.shared.loading.lock().await;
-        let current = self.current();
-        if let Some(current) = current.as_ref().filter(|current| current.checked >= asked) {
-            return Ok(Arc::clone(&current.snapshot));
-        }
-        if let Some(Current { etag: Some(etag), snapshot, .. }) = &current
-            && let Reread::Unchanged = self.shared.store.get_unless(MANIFEST_NAME, etag).await?
-        {
-            self.mark_checked();
-            return Ok(Arc::clone(snapshot));
-        }
-        let stored = self.read_manifest().await?;
-        self.install(stored).await
-    }
-
-    fn mark_checked(&self) {
-        if let Some(current) = self.shared.current.lock().expect("no holder of this lock panics").as_mut() {
-            current.checked = Instant::now();
-        }
     }
 
     async fn read_manifest(&self) -> Result<Stored> {
         let Some(blob) = self.shared.store.get(MANIFEST_NAME, None).await? else {
             return Ok(Stored { manifest: Manifest::default(), etag: None });
         };
-        let damaged = |sentence: &str| Error::new(ErrorKind::IndexDamaged, sentence);
-        let manifest: Manifest = serde_json::from_slice(&blob.bytes)
-            .map_err(|e| damaged("the index manifest cannot be read").caused_by(e))?;
-        if manifest.format != FORMAT {
-            return Err(damaged("the index manifest was written by another release of this program"));
-        }
-        Ok(Stored { manifest, etag: Some(blob.meta.etag) })
-    }
-
-    /// Makes a manifest that was just read or written the generation in use. Segments that were open stay open. The caller
-    /// holds the lock of loading, so that what was read earlier never replaces what was written later.
-    async fn install(&self, stored: Stored) -> Result<Arc<Snapshot>> {
-        let open = self.current().map(|current| current.segments).unwrap_or_default();
-        let segments = try_join_all(stored.manifest.segments.iter().map(|segment| {
-            let already_open = open.get(&segment.id).cloned();
-            async move {
-                match already_open {
-                    Some(segment) => Ok(segment),
-                    None => self.open_segment(segment).await,
-                }
-            }
-        }))
-        .await?;
-        let (analyzer, manifest) = (self.shared.analyzer.clone(), Arc::new(stored.manifest));
-        let (opened, segments) = blocking(move || {
-            let snapshot = Snapshot::open(Arc::clone(&manifest), &segments, &analyzer)?;
-            let ids = manifest.segments.iter().map(|segment| segment.id.clone());
-            Ok((Arc::new(snapshot), ids.zip(segments).collect::<HashMap<_, _>>()))
-        })
-        .await?;
-        let current = Current {
-            snapshot: Arc::clone(&opened),
-            segments: Arc::new(segments),
-            etag: stored.etag,
-            checked: Instant::now(),
-        };
-        *self.shared.current.lock().expect("no holder of this lock panics") = Some(current);
-        Ok(opened)
-    }
-
-    /// Opens the files of a segment, from the store's own disk or from copies on this machine.
-    async fn open_segment(&self, segment: &SegmentEntry) -> Result<OpenSegment> {
-        let lexical = segment.file(FileKind::Lexical).ok_or_else(damaged)?;
-        let (lexical, vectors) = tokio::try_join!(
-            self.local_file(lexical),
-            maybe(segment.file(FileKind::Vectors).map(|file| self.local_file(file)))
-        )?;
-        blocking(move || {
-            let lexical = Bundle::open(&lexical).map_err(|e| damaged().caused_by(e))?;
-            let vectors = vectors.map(|path| Vectors::open(&path)).transpose().map_err(|e| damaged().caused_by(e))?;
-            Ok(OpenSegment::new(lexical, vectors))
-        })
-        .await
-    }
-
-    /// The file of a segment on this machine, of the right length.
-    async fn local_file(&self, file: &FileEntry) -> Result<PathBuf> {
-        let path = match self.shared.store.local_path(&file.name) {
-            Some(path) => path,
-            None => self.fetch(file).await?,
-        };
-        let found = tokio::fs::metadata(&path).await.map_err(|e| damaged().caused_by(e))?;
-        if found.len() == file.size_bytes { Ok(path) } else { Err(damaged()) }
-    }
-
-    /// Copies a file of the store to this machine, checking it on the way; an earlier copy is used as it is.
-    async fn fetch(&self, file: &FileEntry) -> Result<PathBuf> {
-        let local = self.shared.settings.cache.join(file.name.replace('/', "-"));
-        let size_bytes = file.size_bytes;
-        if tokio::fs::metadata(&local).await.is_ok_and(|metadata| metadata.len() == size_bytes) {
-            return Ok(local);
-        }
-        let missing = || Error::new(ErrorKind::IndexDamaged, "a segment of the index is missing in the store");
-        let blob = self.shared.store.get(&file.name, None).await?.ok_or_else(missing)?;
-        let (sha256, path) = (file.sha256.clone(), local.clone());
-        blocking(move || {
-            if content_hash(&blob.bytes) != sha256 {
-                return Err(Error::new(ErrorKind::IndexDamaged, "a segment of the index does not match its checksum"));
-            }
-            keep(&path, &blob.bytes).map_err(|e| {
-                Error::new(ErrorKind::StoreUnavailable, "cannot keep a segment on this machine").caused_by(e)
-            })
-        })
-        .await?;
-        Ok(local)
+        Ok(Stored { manifest: Manifest::from_bytes(&blob.bytes)?, etag: Some(blob.meta.etag) })
     }
 }
 
 fn damaged() -> Error {
     Error::new(ErrorKind::IndexDamaged, "a segment of the index is damaged or missing")
-}
-
-/// Waits for what may not be there to wait for.
-async fn maybe<T>(wanted: Option<impl Future<Output = Result<T>>>) -> Result<Option<T>> {
-    match wanted {
-        Some(wanted) => wanted.await.map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Writes a file whole or not at all.
-fn keep(path: &std::path::Path, bytes: &Bytes) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(std::path::Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut temporary, bytes)?;
-    temporary.persist(path).map(|_| ()).map_err(|e| e.error)
 }
 
 /// Runs CPU-heavy or blocking work off the async threads.

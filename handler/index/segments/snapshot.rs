@@ -128,15 +128,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Opens `manifest`; `segments` are the files of its segments, in the manifest's order.
-    pub fn open(manifest: Arc<Manifest>, segments: &[OpenSegment], analyzer: &Analyzer) -> Result<Self> {
+    /// Opens `manifest`; `segments` are those of its segments that can be read.
+    pub fn open(
+        manifest: Arc<Manifest>,
+        segments: &[(SegmentEntry, OpenSegment)],
+        analyzer: &Analyzer,
+    ) -> Result<Self> {
         let damaged = |e: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::IndexDamaged, "the index cannot be opened").caused_by(e)
         };
         let (schema, fields) = segment::schema();
         let mut segment_lists = Vec::with_capacity(segments.len());
         let mut owners: HashMap<String, (&SegmentEntry, &OpenSegment)> = HashMap::new();
-        for (entry, open) in manifest.segments.iter().zip(segments) {
+        for (entry, open) in segments {
             let list = segment_list(&open.lexical).map_err(|e| damaged(e.into()))?;
             for meta in &list {
                 if let Some(id) = meta.get("segment_id").and_then(|id| id.as_str()) {
@@ -151,7 +155,8 @@ impl Snapshot {
             "schema": schema,
             "opstamp": 0,
         });
-        let directory = BundleDirectory::new(segments.iter().map(|open| &open.lexical), meta.to_string().into_bytes());
+        let directory =
+            BundleDirectory::new(segments.iter().map(|(_, open)| &open.lexical), meta.to_string().into_bytes());
         let mut index = Index::open(directory).map_err(|e| damaged(e.into()))?;
         index.set_tokenizers(segment::tokenizers(analyzer));
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into();

@@ -158,7 +158,7 @@ impl SegmentIndex {
             if !changed {
                 return Ok(result);
             }
-            let bytes = serde_json::to_vec(&stored.manifest).expect("a manifest is always JSON");
+            let bytes = stored.manifest.to_bytes();
             let condition = match stored.etag.take() {
                 Some(etag) => Condition::IfMatch(etag),
                 None => Condition::IfAbsent,

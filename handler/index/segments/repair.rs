@@ -1,0 +1,124 @@
+//! What is damaged in the index, and how it gets well: the documents are in storage, so whatever cannot be read is forgotten,
+//! and maintenance makes it anew.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tracing::warn;
+
+use super::manifest::{FileEntry, MANIFEST_NAME, Manifest};
+use super::{SegmentIndex, Stored};
+use crate::document::hex;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Bytes that are read at once.
+const PART_BYTES: u64 = 8 << 20;
+
+/// What a look at every byte of the index found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// Files that were read.
+    pub files: usize,
+    /// Their bytes.
+    pub size_bytes: u64,
+    /// What is wrong; empty when all is well.
+    pub damage: Vec<Damage>,
+}
+
+/// A file that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The file in the store.
+    pub file: String,
+    /// Documents that cannot be answered from until it is rebuilt.
+    pub documents: usize,
+    /// What is wrong with it, as a sentence.
+    pub reason: String,
+}
+
+impl SegmentIndex {
+    /// Reads every file that the manifest names, from the store, and compares it with its checksum. `step` is told of each.
+    pub async fn verify(&self, step: impl Fn(&FileEntry)) -> Result<Verified> {
+        let manifest = match self.read_manifest().await {
+            Ok(stored) => stored.manifest,
+            Err(e) if e.kind() == ErrorKind::IndexDamaged => {
+                let damage = Damage { file: MANIFEST_NAME.to_owned(), documents: 0, reason: e.message().to_owned() };
+                return Ok(Verified { damage: vec![damage], ..Verified::default() });
+            }
+            Err(e) => return Err(e),
+        };
+        let mut verified = Verified::default();
+        for segment in &manifest.segments {
+            for file in &segment.files {
+                step(file);
+                verified.files += 1;
+                verified.size_bytes += file.size_bytes;
+                if let Some(reason) = self.trouble(file).await? {
+                    let documents = manifest.documents_in(&segment.id);
+                    verified.damage.push(Damage { file: file.name.clone(), documents, reason });
+                    self.shared.checks.mark(&segment.id);
+                    self.reopen_without(&segment.id);
+                }
+            }
+        }
+        Ok(verified)
+    }
+
+    async fn trouble(&self, file: &FileEntry) -> Result<Option<String>> {
+        let mut hash = Sha256::new();
+        let mut start = 0;
+        while start < file.size_bytes {
+            let range = start..(start + PART_BYTES).min(file.size_bytes);
+            let Some(blob) = self.shared.store.get(&file.name, Some(range)).await? else {
+                return Ok(Some("it is missing".to_owned()));
+            };
+            if blob.meta.size_bytes != file.size_bytes || blob.bytes.is_empty() {
+                return Ok(Some(format!("it has {} bytes instead of {}", blob.meta.size_bytes, file.size_bytes)));
+            }
+            hash.update(&blob.bytes);
+            start += blob.bytes.len() as u64;
+        }
+        Ok((hex(&hash.finalize()) != file.sha256).then(|| "its bytes do not match its checksum".to_owned()))
+    }
+
+    /// Forgets what is known to be damaged, so that its documents count as missing and are made anew. Returns how many
+    /// segments that were; a manifest that cannot be read counts as one, and everything is made anew. Doing it again does
+    /// nothing.
+    pub async fn forget_damaged(&self) -> Result<usize> {
+        match self.refresh().await {
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::IndexDamaged => return self.begin_anew().await,
+            Err(e) => return Err(e),
+        }
+        let damaged = self.current().map(|current| current.damaged).unwrap_or_default();
+        if damaged.is_empty() {
+            return Ok(0);
+        }
+        warn!(segments = damaged.len(), "forgetting damaged segments of the index; their documents are made anew");
+        let stored = self.read_manifest().await?;
+        self.swap(stored, |manifest| {
+            let forgotten = manifest.forget_segments(&damaged);
+            (forgotten, forgotten > 0)
+        })
+        .await
+    }
+
+    async fn begin_anew(&self) -> Result<usize> {
+        let Some(unreadable) = self.shared.store.get(MANIFEST_NAME, None).await? else { return Ok(0) };
+        if Manifest::from_bytes(&unreadable.bytes).is_ok() {
+            return Ok(0);
+        }
+        warn!("the manifest of the index cannot be read; the whole index is made anew");
+        let stored = Stored { manifest: Manifest::default(), etag: Some(unreadable.meta.etag) };
+        let begun = self.swap(stored, |manifest| {
+            manifest.generation += 1;
+            (1, true)
+        });
+        match begun.await {
+            // Somebody else was faster.
+            Err(e) if e.kind() == ErrorKind::IndexDamaged => {
+                Err(Error::new(ErrorKind::StoreUnavailable, "the manifest of the index keeps changing").caused_by(e))
+            }
+            begun => begun,
+        }
+    }
+}
