@@ -165,7 +165,7 @@ impl Passage {
 }
 
 /// What makes two embeddings comparable: vectors of different spaces never meet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EmbeddingSpace {
     /// The model, as its server calls it.
     pub model: String,

@@ -323,7 +323,7 @@ fn rank_settings(reader: &mut Reader<'_>) -> RankSettings {
 fn fraction(reader: &mut Reader<'_>, name: &'static str, usual: f32, range: RangeInclusive<f32>) -> f32 {
     let value = reader.parsed(name, usual);
     if !range.contains(&value) {
-        reader.problem(name, &format!("must be from {} to {}", range.start(), range.end()));
+        reader.problem(name, format!("must be from {} to {}", range.start(), range.end()));
     }
     value
 }

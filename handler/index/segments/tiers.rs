@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::manifest::{Manifest, Place, SegmentEntry};
+use crate::document::EmbeddingSpace;
 
 /// From this many segments of one tier on, they are merged into one; a tier is as many times larger than the one below.
 const MERGE_FACTOR: usize = 8;
@@ -23,11 +24,10 @@ pub fn worth_merging(manifest: &Manifest) -> Vec<String> {
         }
     }
     let live_rows = |segment: &SegmentEntry| live.get(segment.id.as_str()).copied().unwrap_or(0);
-    let mut tiers: BTreeMap<(u32, Option<(&str, u32)>), Vec<(u64, &SegmentEntry)>> = BTreeMap::new();
+    let mut tiers: BTreeMap<(u32, Option<&EmbeddingSpace>), Vec<_>> = BTreeMap::new();
     for segment in &manifest.segments {
         let rows = live_rows(segment);
-        let space = segment.embedding.as_ref().map(|space| (space.model.as_str(), space.dimensions));
-        tiers.entry((tier(rows), space)).or_default().push((rows, segment));
+        tiers.entry((tier(rows), segment.embedding.as_ref())).or_default().push((rows, segment));
     }
     let full = tiers.into_values().filter(|tier| tier.len() >= MERGE_FACTOR).find_map(|mut tier| {
         tier.sort_by(|(rows, segment), (other_rows, other)| (rows, &segment.id).cmp(&(other_rows, &other.id)));
@@ -55,7 +55,7 @@ fn tier(rows: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{DocumentId, DocumentName, DocumentVersion, EmbeddingSpace};
+    use crate::document::{DocumentId, DocumentName, DocumentVersion};
     use crate::index::segments::manifest::DocumentEntry;
 
     /// A manifest of segments given as live rows, all rows, and a model.

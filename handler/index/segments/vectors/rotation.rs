@@ -4,6 +4,8 @@
 //! Signs are flipped at random, then a Walsh-Hadamard transform mixes the numbers; a few rounds of that are as good as a
 //! random orthogonal matrix and cost n log n. Where the length is no power of two, two overlapping windows are mixed.
 
+use std::ops::Range;
+
 use super::BLOCK;
 
 /// Rounds of flipping and mixing; three are enough in theory, the fourth makes up for the windows.
@@ -37,7 +39,7 @@ impl Rotation {
         }
         for signs in &self.signs {
             flip(&mut rotated, signs);
-            self.windows().into_iter().for_each(|window| mix(&mut rotated[window]));
+            self.windows().for_each(|window| mix(&mut rotated[window]));
         }
         rotated
     }
@@ -46,7 +48,7 @@ impl Rotation {
     pub fn undo(&self, rotated: &[f32], dimensions: usize) -> Vec<f32> {
         let mut values = rotated.to_vec();
         for signs in self.signs.iter().rev() {
-            self.windows().into_iter().rev().for_each(|window| mix(&mut values[window]));
+            self.windows().rev().for_each(|window| mix(&mut values[window]));
             flip(&mut values, signs);
         }
         values.truncate(dimensions);
@@ -54,9 +56,10 @@ impl Rotation {
     }
 
     /// The parts that are mixed one after another: the whole, or two halves that overlap.
-    fn windows(&self) -> Vec<std::ops::Range<usize>> {
+    fn windows(&self) -> impl DoubleEndedIterator<Item = Range<usize>> + use<> {
         let size = 1 << self.padded.ilog2();
-        if size == self.padded { vec![0..size] } else { vec![0..size, self.padded - size..self.padded] }
+        let second = (size < self.padded).then_some(self.padded - size..self.padded);
+        std::iter::once(0..size).chain(second)
     }
 }
 
