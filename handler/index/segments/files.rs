@@ -114,6 +114,15 @@ impl SegmentIndex {
         copy.persist(path).map(|_| ()).map_err(|e| cannot_keep(e.error))
     }
 
+    /// Keeps what was just put into the store on this machine too, unless the store is on it. When that fails, the file is
+    /// fetched like any other.
+    pub(super) async fn keep_copy(&self, file: &FileEntry, bytes: bytes::Bytes) {
+        if self.shared.store.local_path(&file.name).is_none() {
+            let path = self.shared.settings.cache.join(copy_name(&file.name));
+            let _fetched_later = tokio::task::spawn_blocking(move || keep(&path, &bytes)).await;
+        }
+    }
+
     /// Compares files that were opened as they lay here with their checksums. A copy that is bad is fetched again; a bad
     /// file of the store makes its segment bad.
     pub(super) fn check_later(&self, segment: &str, files: Vec<(LocalFile, FileEntry)>) {
@@ -163,6 +172,15 @@ impl SegmentIndex {
             }
         });
     }
+}
+
+/// Writes a file whole or not at all.
+fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    temporary.write_all(bytes)?;
+    temporary.persist(path).map(|_| ()).map_err(|e| e.error)
 }
 
 fn copy_name(name: &str) -> String {

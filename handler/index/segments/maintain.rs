@@ -39,7 +39,7 @@ impl SegmentIndex {
     }
 
     /// One merge; how many segments went into it.
-    async fn merge(&self) -> Result<usize> {
+    pub(super) async fn merge(&self) -> Result<usize> {
         let snapshot = self.refresh().await?;
         let old = tiers::worth_merging(&snapshot.manifest);
         if old.is_empty() {

@@ -74,6 +74,8 @@ struct Current {
 struct Stored {
     manifest: Manifest,
     etag: Option<String>,
+    /// It was not read just now: another writer may have replaced it meanwhile.
+    may_be_old: bool,
 }
 
 impl fmt::Debug for SegmentIndex {
@@ -110,9 +112,9 @@ impl SegmentIndex {
 
     async fn read_manifest(&self) -> Result<Stored> {
         let Some(blob) = self.shared.store.get(MANIFEST_NAME, None).await? else {
-            return Ok(Stored { manifest: Manifest::default(), etag: None });
+            return Ok(Stored { manifest: Manifest::default(), etag: None, may_be_old: false });
         };
-        Ok(Stored { manifest: Manifest::from_bytes(&blob.bytes)?, etag: Some(blob.meta.etag) })
+        Ok(Stored { manifest: Manifest::from_bytes(&blob.bytes)?, etag: Some(blob.meta.etag), may_be_old: false })
     }
 }
 

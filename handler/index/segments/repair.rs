@@ -108,7 +108,7 @@ impl SegmentIndex {
             return Ok(0);
         }
         warn!("the manifest of the index cannot be read; the whole index is made anew");
-        let stored = Stored { manifest: Manifest::default(), etag: Some(unreadable.meta.etag) };
+        let stored = Stored { manifest: Manifest::default(), etag: Some(unreadable.meta.etag), may_be_old: false };
         let begun = self.swap(stored, |manifest| {
             manifest.generation += 1;
             (1, true)

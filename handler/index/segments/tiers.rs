@@ -1,15 +1,19 @@
-//! Which segments are worth rewriting. Segments of about one size are merged when there are several, so that a row is copied
-//! once for each tier it climbs and not once for each commit; what is mostly dead is rewritten without its dead rows.
+//! Which segments are worth rewriting: the smallest ones when there are many, and any that are mostly dead. A segment joins
+//! when it is small, or holds no more than all smaller ones together: so a large one is rewritten only when what came since
+//! has grown to its size, and a passage a few times in its life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::manifest::{Manifest, Place, SegmentEntry};
 use crate::document::EmbeddingSpace;
 
-/// From this many segments of one tier on, they are merged into one; a tier is as many times larger than the one below.
+/// From this many segments of similar size on, they are merged into one.
 const MERGE_FACTOR: usize = 8;
-/// Live rows up to which a segment is in the lowest tier.
-const LOWEST_TIER_ROWS: u64 = 1_000;
+/// A segment with no more rows than this is merged whatever the sizes of the others are.
+const SMALL_ROWS: u64 = 1_000;
+/// A writer who finds this many segments merges before it adds another one: the timer alone would let a thousand uploads
+/// leave a segment each, and whoever opens the index opens all of them.
+pub(super) const CROWDED: usize = 24;
 /// Rows of one merge, so that it fits into memory and into an invocation.
 const MERGE_ROWS: u64 = 200_000;
 /// A segment of which less than this share is live is rewritten.
@@ -17,39 +21,52 @@ const LEAST_LIVE_SHARE: f64 = 0.5;
 
 /// Ids of segments to make one new segment of; none when all is well. They have embeddings of one space, or none have any.
 pub fn worth_merging(manifest: &Manifest) -> Vec<String> {
-    let mut live: BTreeMap<&str, u64> = BTreeMap::new();
-    for entry in manifest.documents.values() {
-        if let Place::Live { segment, passages } = &entry.place {
-            *live.entry(segment).or_default() += u64::from(*passages);
-        }
-    }
-    let live_rows = |segment: &SegmentEntry| live.get(segment.id.as_str()).copied().unwrap_or(0);
-    let mut tiers: BTreeMap<(u32, Option<&EmbeddingSpace>), Vec<_>> = BTreeMap::new();
+    let live = live_passages(manifest);
+    let mut spaces: BTreeMap<Option<&EmbeddingSpace>, Vec<_>> = BTreeMap::new();
     for segment in &manifest.segments {
-        let rows = live_rows(segment);
-        tiers.entry((tier(rows), segment.embedding.as_ref())).or_default().push((rows, segment));
+        let rows = live.get(segment.id.as_str()).copied().unwrap_or(0);
+        spaces.entry(segment.embedding.as_ref()).or_default().push((rows, segment));
     }
-    let full = tiers.into_values().filter(|tier| tier.len() >= MERGE_FACTOR).find_map(|mut tier| {
-        tier.sort_by(|(rows, segment), (other_rows, other)| (rows, &segment.id).cmp(&(other_rows, &other.id)));
-        let mut rows = 0;
-        let fitting = tier.into_iter().take_while(|(live, _)| {
-            rows += live;
-            rows <= MERGE_ROWS
-        });
-        let chosen: Vec<String> = fitting.map(|(_, segment)| segment.id.clone()).collect();
-        (chosen.len() > 1).then_some(chosen)
+    let chosen = spaces.into_values().map(|mut segments| {
+        segments.sort_by_key(|(rows, _)| *rows);
+        let similar = similar(&segments);
+        if similar >= MERGE_FACTOR { segments[..similar].to_vec() } else { mostly_dead(&segments) }
     });
-    let mostly_dead = |segment: &&SegmentEntry| {
-        let rows = live_rows(segment);
-        rows <= MERGE_ROWS && (rows as f64) < segment.passages as f64 * LEAST_LIVE_SHARE
-    };
-    full.or_else(|| manifest.segments.iter().find(mostly_dead).map(|segment| vec![segment.id.clone()]))
-        .unwrap_or_default()
+    let chosen = chosen.into_iter().find(|chosen| !chosen.is_empty()).unwrap_or_default();
+    chosen.into_iter().map(|(_, segment)| segment.id.clone()).collect()
 }
 
-fn tier(rows: u64) -> u32 {
-    let times_larger = rows / LOWEST_TIER_ROWS;
-    if times_larger == 0 { 0 } else { 1 + times_larger.ilog(MERGE_FACTOR as u64) }
+/// How many of the segments, smallest first, are similar enough to be merged.
+fn similar(segments: &[(u64, &SegmentEntry)]) -> usize {
+    let mut rows = 0;
+    let joining = segments.iter().take_while(|(live, _)| {
+        let joins = *live <= rows.max(SMALL_ROWS) && rows + live <= MERGE_ROWS;
+        rows += live;
+        joins
+    });
+    joining.count()
+}
+
+/// Segments that hold little that can be found, as many as fit into one.
+fn mostly_dead<'a>(segments: &[(u64, &'a SegmentEntry)]) -> Vec<(u64, &'a SegmentEntry)> {
+    let mut rows = 0;
+    let dead = segments.iter().filter(|(live, segment)| (*live as f64) < segment.passages as f64 * LEAST_LIVE_SHARE);
+    let fitting = dead.take_while(|(live, _)| {
+        rows += live;
+        rows <= MERGE_ROWS
+    });
+    fitting.copied().collect()
+}
+
+/// How many passages can be found in each segment.
+fn live_passages(manifest: &Manifest) -> HashMap<&str, u64> {
+    let mut live = HashMap::new();
+    for entry in manifest.documents.values() {
+        if let Place::Live { segment, passages } = &entry.place {
+            *live.entry(segment.as_str()).or_default() += u64::from(*passages);
+        }
+    }
+    live
 }
 
 #[cfg(test)]
@@ -105,8 +122,9 @@ mod tests {
 
     #[test]
     fn a_merge_has_a_limit() {
-        let chosen = worth_merging(&manifest(&[(60_000, 60_000, None); 20]));
-        assert_eq!(chosen.len(), 3, "as many as fit");
-        assert!(worth_merging(&manifest(&[(150_000, 150_000, None); 20])).is_empty());
+        let mut segments = vec![(1_000, 1_000, None); 300];
+        assert_eq!(worth_merging(&manifest(&segments)).len(), 200, "as many as fit");
+        segments = vec![(150_000, 150_000, None); 20];
+        assert!(worth_merging(&manifest(&segments)).is_empty());
     }
 }

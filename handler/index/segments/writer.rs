@@ -10,15 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::manifest::{Change, DocumentEntry, FileEntry, MANIFEST_NAME, Manifest, Outcome, Place, SegmentEntry};
 use super::segment::{self, Batch, Row};
-use super::{SegmentIndex, Stored, blocking};
+use super::tiers::CROWDED;
+use super::{Current, SegmentIndex, Stored, blocking};
 use crate::crash;
 use crate::document::{DocumentId, DocumentName, DocumentVersion, EmbeddingSpace, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::blobs::Condition;
+use crate::telemetry::one_line;
 
 /// How often a swap is tried against other writers before giving up.
 const SWAP_TRIES: u32 = 20;
@@ -93,12 +96,24 @@ impl SegmentIndex {
         // A task of its own: a caller who leaves does not take the wishes of others along.
         tokio::spawn(async move {
             let _one_at_a_time = this.shared.queue.committing.lock().await;
+            // First, so that whoever comes meanwhile is committed together with those who wait already.
+            this.make_room().await;
             let batch = this.shared.queue.take();
             if !batch.is_empty() {
                 this.commit(batch).await;
             }
         });
         outcome.await.map_err(|e| Error::new(ErrorKind::Internal, "a commit was interrupted").caused_by(e))?
+    }
+
+    /// Merges segments when there are too many. A failure here is no failure of whoever waits: it is tried again.
+    async fn make_room(&self) {
+        let is_crowded = |current: Current| current.snapshot.manifest.segments.len() >= CROWDED;
+        if self.current().is_some_and(is_crowded)
+            && let Err(e) = self.merge().await
+        {
+            warn!(error.code = e.kind().row().code, cause = %one_line(&e.chain()), "could not merge segments");
+        }
     }
 
     async fn commit(&self, batch: Vec<Waiting>) {
@@ -115,7 +130,13 @@ impl SegmentIndex {
     }
 
     async fn commit_wishes(&self, wishes: Vec<Wish>) -> Result<Vec<Outcome>> {
-        let stored = self.read_manifest().await?;
+        // As it is known here: most often nobody else writes, and who does is found out by the swap.
+        let stored = match self.current() {
+            Some(Current { snapshot, etag: Some(etag), .. }) => {
+                Stored { manifest: Manifest::clone(&snapshot.manifest), etag: Some(etag), may_be_old: true }
+            }
+            _ => self.read_manifest().await?,
+        };
         let (changes, rows) = plan(wishes);
         let entry = if rows.is_empty() { None } else { Some(self.store_segment(Batch::of(rows)).await?) };
         self.swap(stored, |manifest| {
@@ -141,7 +162,9 @@ impl SegmentIndex {
             let name = format!("segments/{id}.{}", kind.extension());
             let file = FileEntry { kind, name, size_bytes: bytes.len() as u64, sha256 };
             async move {
-                self.shared.store.put(&file.name, Bytes::from(bytes), Condition::Always).await?;
+                let bytes = Bytes::from(bytes);
+                self.shared.store.put(&file.name, bytes.clone(), Condition::Always).await?;
+                self.keep_copy(&file, bytes).await;
                 Ok::<_, Error>(file)
             }
         });
@@ -155,6 +178,10 @@ impl SegmentIndex {
     pub(super) async fn swap<T>(&self, mut stored: Stored, change: impl Fn(&mut Manifest) -> (T, bool)) -> Result<T> {
         for attempt in 0..SWAP_TRIES {
             let (result, changed) = change(&mut stored.manifest);
+            if !changed && stored.may_be_old {
+                stored = self.read_manifest().await?;
+                continue;
+            }
             if !changed {
                 return Ok(result);
             }
@@ -167,7 +194,8 @@ impl SegmentIndex {
             match self.shared.store.put(MANIFEST_NAME, bytes.into(), condition).await {
                 Ok(meta) => {
                     crash::point("swapped");
-                    self.install(Stored { manifest: stored.manifest, etag: Some(meta.etag) }).await?;
+                    let written = Stored { manifest: stored.manifest, etag: Some(meta.etag), may_be_old: false };
+                    self.install(written).await?;
                     return Ok(result);
                 }
                 Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
