@@ -1,5 +1,6 @@
 //! The index on a blob store: what is findable, in which version, whoever writes at the same time and wherever it stops.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use knowledge_worker::document::{DocumentId, DocumentVersion, Passage, Principal
 use knowledge_worker::index::rank::RankSettings;
 use knowledge_worker::index::segments::manifest::{Change, DocumentEntry, Manifest, Outcome, Place, SegmentEntry};
 use knowledge_worker::index::segments::segment::Row;
+use knowledge_worker::index::segments::stored::{StoredManifest, table_from_bytes, table_to_bytes};
 use knowledge_worker::index::segments::writer::Upsert;
 use knowledge_worker::index::segments::{SegmentIndex, SegmentSettings};
 use knowledge_worker::index::{Index, Query};
@@ -335,6 +337,7 @@ proptest! {
     #[test]
     fn versions_only_move_forward(steps in prop::collection::vec(step(), 1..40)) {
         let mut manifest = Manifest::default();
+        let mut files: HashMap<String, Vec<(DocumentId, DocumentEntry)>> = HashMap::new();
         for (number, step) in steps.into_iter().enumerate() {
             let before = manifest.clone();
             let segment = SegmentEntry {
@@ -347,7 +350,9 @@ proptest! {
                     let entry = DocumentEntry {
                         name: upsert.name, version: upsert.version, content_hash: upsert.content_hash, category: None, recipe: "1".to_owned(), place,
                     };
-                    let change = Change::Upsert { id: DocumentId::of(&entry.name), entry, forced: false };
+                    let id = DocumentId::of(&entry.name);
+                    files.insert(segment.id.clone(), vec![(id.clone(), entry.clone())]);
+                    let change = Change::Upsert { id, entry, forced: false };
                     manifest.apply(&[change], Some(&segment), start());
                 }
                 Step::Remove { document } => {
@@ -356,6 +361,8 @@ proptest! {
                 }
                 Step::Merge => {
                     let all: Vec<String> = manifest.segments.iter().map(|segment| segment.id.clone()).collect();
+                    let live = manifest.documents.clone().into_iter().filter(|(id, _)| manifest.live(id).is_some());
+                    files.insert(segment.id.clone(), live.collect());
                     manifest.replace_segments(&all, Some(&segment));
                 }
             }
@@ -369,8 +376,19 @@ proptest! {
             let used: Vec<&str> = manifest.documents.keys().filter_map(|id| manifest.segment_of(id)).collect();
             prop_assert!(used.iter().all(|segment| listed.contains(segment)));
             prop_assert!(listed.iter().all(|segment| used.contains(segment)));
+            prop_assert_eq!(stored_and_read(&manifest, &files), manifest.clone());
         }
     }
+}
+
+/// The manifest as the next reader has it, from its own file and those of its segments.
+fn stored_and_read(manifest: &Manifest, files: &HashMap<String, Vec<(DocumentId, DocumentEntry)>>) -> Manifest {
+    let ids = |segment: &str| Some(files.get(segment)?.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
+    let ids: HashMap<&str, Vec<DocumentId>> =
+        manifest.segments.iter().filter_map(|segment| Some((segment.id.as_str(), ids(&segment.id)?))).collect();
+    let bytes = StoredManifest::of(manifest, |segment| ids.get(segment).map(Vec::as_slice)).to_bytes();
+    let table = |segment: &str| table_from_bytes(segment, &table_to_bytes(files.get(segment)?)).ok();
+    StoredManifest::from_bytes(&bytes).unwrap().fill(table)
 }
 
 pub fn later() -> Instant {

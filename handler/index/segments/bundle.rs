@@ -87,6 +87,8 @@ struct Contents {
     meta: Vec<u8>,
 }
 
+/// The name of the table of a segment's documents; the library does not know it.
+pub const DOCUMENTS_FILE: &str = "documents.jsonl";
 /// The name under which the library looks for the list of segments.
 pub const META_FILE: &str = "meta.json";
 
@@ -95,7 +97,9 @@ impl BundleDirectory {
     pub fn new<'a>(bundles: impl IntoIterator<Item = &'a Bundle>, meta: Vec<u8>) -> Self {
         let mut files = BTreeMap::new();
         for bundle in bundles {
-            for (name, range) in bundle.table.iter().filter(|(name, _)| *name != META_FILE) {
+            for (name, range) in
+                bundle.table.iter().filter(|(name, _)| ![META_FILE, DOCUMENTS_FILE].contains(&name.as_str()))
+            {
                 files.insert(PathBuf::from(name), bundle.map.slice(range.clone()));
             }
         }

@@ -1,6 +1,7 @@
 //! Reading: which generation is served, and how a newer one takes its place.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::bundle::Bundle;
 use super::files::LocalFile;
 use super::manifest::{FileEntry, FileKind, MANIFEST_NAME, SegmentEntry};
 use super::snapshot::{OpenSegment, Snapshot};
+use super::stored::StoredManifest;
 use super::vectors::Vectors;
 use super::{Current, SegmentIndex, Stored, blocking, damaged};
 use crate::error::{Error, ErrorKind, Result};
@@ -61,57 +63,82 @@ impl SegmentIndex {
         }
     }
 
+    /// Reads the manifest alone, with its ETag.
+    pub(super) async fn read_stored(&self) -> Result<Option<(StoredManifest, String)>> {
+        let Some(blob) = self.shared.store.get(MANIFEST_NAME, None).await? else { return Ok(None) };
+        Ok(Some((StoredManifest::from_bytes(&blob.bytes)?, blob.meta.etag)))
+    }
+
+    /// Reads the manifest, and from the files of its segments what it leaves out.
+    pub(super) async fn read_manifest(&self) -> Result<Stored> {
+        let Some((stored, etag)) = self.read_stored().await? else { return Ok(Stored::default()) };
+        let known = self.current().map(|current| current.segments).unwrap_or_default();
+        let entries: Vec<SegmentEntry> = stored.segments.iter().map(|segment| segment.entry.clone()).collect();
+        let segments = Arc::new(self.open_segments(&entries, &known).await?);
+        let open = Arc::clone(&segments);
+        let manifest =
+            blocking(move || Ok(stored.fill(|id| open.get(id).and_then(|segment| segment.table(id).ok())))).await?;
+        Ok(Stored { manifest, segments, etag: Some(etag), may_be_old: false })
+    }
+
     /// Makes a manifest that was just read or written the generation in use. Segments that were open stay open; those that
     /// are damaged are left out, and maintenance makes their documents anew. The caller holds the lock of loading, so that
     /// what was read earlier never replaces what was written later.
     pub(super) async fn install(&self, stored: Stored) -> Result<Arc<Snapshot>> {
-        let open = self.current().map(|current| current.segments).unwrap_or_default();
-        let known_bad = self.shared.checks.bad();
-        let opened = join_all(stored.manifest.segments.iter().map(|entry| {
-            let already_open = open.get(&entry.id).cloned();
-            let is_bad = known_bad.contains(&entry.id);
-            async move {
-                match already_open {
-                    _ if is_bad => Err(damaged()),
-                    Some(segment) => Ok((segment, Vec::new())),
-                    None => self.open_segment(entry).await,
-                }
-            }
-        }))
-        .await;
-        let (mut segments, mut unchecked, mut bad) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for (entry, opened) in stored.manifest.segments.iter().zip(opened) {
-            match opened {
-                Ok((segment, files)) => {
-                    segments.push((entry.clone(), segment));
-                    unchecked.push((entry.id.clone(), files));
-                }
-                Err(e) if e.kind() == ErrorKind::IndexDamaged => {
-                    error!(segment = entry.id, cause = %one_line(&e.chain()), "a segment of the index cannot be read");
-                    bad.insert(entry.id.clone());
-                }
-                Err(e) => return Err(e),
-            }
-        }
+        let segments = self.open_segments(&stored.manifest.segments, &stored.segments).await?;
         let (analyzer, manifest) = (self.shared.analyzer.clone(), Arc::new(stored.manifest));
         let (snapshot, segments) = blocking(move || {
-            let snapshot = Snapshot::open(manifest, &segments, &analyzer)?;
-            let by_id: HashMap<_, _> = segments.into_iter().map(|(entry, segment)| (entry.id, segment)).collect();
-            Ok((Arc::new(snapshot), by_id))
+            let readable = manifest.segments.iter().filter_map(|entry| Some((entry, segments.get(&entry.id)?)));
+            let readable: Vec<_> = readable.collect();
+            let snapshot = Snapshot::open(Arc::clone(&manifest), &readable, &analyzer)?;
+            Ok((Arc::new(snapshot), segments))
         })
         .await?;
         let current = Current {
             snapshot: Arc::clone(&snapshot),
-            segments: Arc::new(segments),
-            damaged: Arc::new(bad),
+            segments: Arc::new(segments.clone()),
             etag: stored.etag,
             checked: Instant::now(),
         };
         *self.shared.current.lock().expect("no holder of this lock panics") = Some(current);
         // Only now, so that what is found bad is found in use.
-        unchecked.into_iter().for_each(|(segment, files)| self.check_later(&segment, files));
+        segments.into_iter().for_each(|(id, segment)| self.check_later(&id, segment.take_unchecked()));
         self.drop_copies(&snapshot.manifest);
         Ok(snapshot)
+    }
+
+    /// Opens segments, taking those that are `known` as they are, and leaving out those that are damaged.
+    async fn open_segments(
+        &self,
+        entries: &[SegmentEntry],
+        known: &HashMap<String, OpenSegment>,
+    ) -> Result<HashMap<String, OpenSegment>> {
+        let bad = self.shared.checks.bad();
+        let opened = join_all(entries.iter().map(|entry| {
+            let known = known.get(&entry.id).cloned();
+            let is_bad = bad.contains(&entry.id);
+            async move {
+                match known {
+                    _ if is_bad => Err(damaged()),
+                    Some(segment) => Ok(segment),
+                    None => self.open_segment(entry).await,
+                }
+            }
+        }))
+        .await;
+        let mut segments = HashMap::with_capacity(opened.len());
+        for (entry, opened) in entries.iter().zip(opened) {
+            match opened {
+                Ok(segment) => {
+                    segments.insert(entry.id.clone(), segment);
+                }
+                Err(e) if e.kind() == ErrorKind::IndexDamaged => {
+                    error!(segment = entry.id, cause = %one_line(&e.chain()), "a segment of the index cannot be read");
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(segments)
     }
 
     /// Has the generation in use looked at anew by the next search, without a segment that turned out to be bad.
@@ -123,20 +150,19 @@ impl SegmentIndex {
         }
     }
 
-    /// Opens the files of a segment, from the store's own disk or from copies on this machine; also says which of them are
-    /// still to be checked.
-    async fn open_segment(&self, entry: &SegmentEntry) -> Result<(OpenSegment, Vec<(LocalFile, FileEntry)>)> {
+    /// Opens the files of a segment, from the store's own disk or from copies on this machine.
+    async fn open_segment(&self, entry: &SegmentEntry) -> Result<OpenSegment> {
         let files = try_join_all(entry.files.iter().map(|file| self.local_file(file))).await?;
-        let paths: HashMap<FileKind, LocalFile> =
-            entry.files.iter().map(|file| file.kind).zip(files.iter().cloned()).collect();
-        let opened = blocking(move || {
-            let lexical = paths.get(&FileKind::Lexical).ok_or_else(damaged)?;
-            let lexical = Bundle::open(&lexical.path).map_err(|e| damaged().caused_by(e))?;
-            let vectors = paths.get(&FileKind::Vectors).map(|file| Vectors::open(&file.path)).transpose();
-            Ok(OpenSegment::new(lexical, vectors.map_err(|e| damaged().caused_by(e))?))
-        })
-        .await?;
-        let files = files.into_iter().zip(entry.files.iter().cloned());
-        Ok((opened, files.filter(|(file, _)| !file.is_checked).collect()))
+        let files: Vec<(LocalFile, FileEntry)> = files.into_iter().zip(entry.files.iter().cloned()).collect();
+        let id = entry.id.clone();
+        let opened = move || {
+            let path = |kind| files.iter().find(|(_, file)| file.kind == kind).map(|(file, _)| file.path.as_path());
+            let missing = || io::Error::new(io::ErrorKind::InvalidData, "a segment without its lexical file");
+            let lexical = Bundle::open(path(FileKind::Lexical).ok_or_else(missing)?)?;
+            let vectors = path(FileKind::Vectors).map(Vectors::open).transpose()?;
+            let unchecked = files.iter().filter(|(file, _)| !file.is_checked).cloned().collect();
+            OpenSegment::new(&id, lexical, vectors, unchecked)
+        };
+        blocking(move || opened().map_err(|e| damaged().caused_by(e))).await
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use tantivy::{DocAddress, TantivyDocument};
 
+use super::manifest::Place;
 use super::segment::{self, Batch, StoredEmbedding};
 use super::snapshot::{SegmentVectors, Snapshot};
 use super::{SegmentIndex, blocking, tiers};
@@ -49,8 +50,8 @@ impl SegmentIndex {
         let batch = blocking(move || live_rows_of(&snapshot, &ids)).await?;
         let merged = if batch.rows.is_empty() { None } else { Some(self.store_segment(batch).await?) };
         let stored = self.read_manifest().await?;
-        self.swap(stored, |manifest| {
-            let replaced = manifest.replace_segments(&old, merged.as_ref());
+        self.swap(stored, merged.as_ref(), |manifest| {
+            let replaced = manifest.replace_segments(&old, merged.as_ref().map(|merged| &merged.entry));
             (replaced, replaced)
         })
         .await?;
@@ -60,9 +61,8 @@ impl SegmentIndex {
     async fn collect(&self, grace: Duration) -> Result<usize> {
         // Listed first: a file that a writer names after this look is younger than any grace.
         let files = list_all(&self.shared.store, "segments/").await?;
-        let manifest = self.read_manifest().await?.manifest;
-        let named: BTreeSet<&str> =
-            manifest.segments.iter().flat_map(|segment| segment.files.iter().map(|file| file.name.as_str())).collect();
+        let manifest = self.read_stored().await?.map(|(manifest, _)| manifest).unwrap_or_default();
+        let named: BTreeSet<&str> = manifest.files().map(|file| file.name.as_str()).collect();
         let youngest = self.shared.clock.now() - TimeDelta::from_std(grace).unwrap_or(TimeDelta::MAX);
         let mut collected = 0;
         for file in files.iter().filter(|file| !named.contains(file.name.as_str()) && file.modified < youngest) {
@@ -75,7 +75,12 @@ impl SegmentIndex {
 /// The visible rows of some segments, whose embeddings all live in one space.
 fn live_rows_of(snapshot: &Snapshot, segments: &[String]) -> Result<Batch> {
     let damaged = |e| Error::new(ErrorKind::IndexDamaged, "a segment cannot be read for merging").caused_by(e);
-    let mut batch = Batch::default();
+    let documents = snapshot.manifest.documents.iter().filter(|(_, entry)| match &entry.place {
+        Place::Live { segment, .. } => segments.contains(segment),
+        Place::Removed { .. } => false,
+    });
+    let documents = documents.map(|(id, entry)| (id.clone(), entry.clone())).collect();
+    let mut batch = Batch { documents, ..Batch::default() };
     for (ordinal, reader) in snapshot.searcher.segment_readers().iter().enumerate() {
         if !segments.contains(&snapshot.segment_ids[ordinal]) {
             continue;

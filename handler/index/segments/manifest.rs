@@ -5,20 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::document::{DocumentId, DocumentName, DocumentVersion, EmbeddingSpace, hex};
-use crate::error::{Error, ErrorKind, Result};
+use crate::document::{DocumentId, DocumentName, DocumentVersion, EmbeddingSpace};
 
 /// Where the manifest is in the store.
 pub const MANIFEST_NAME: &str = "manifest.json";
-/// The format of manifest and segments that this code writes and reads.
-pub const FORMAT: u32 = 2;
 /// A removal is remembered longer than any invocation can last, so that no late writer brings the document back.
 const REMOVAL_MEMORY: TimeDelta = TimeDelta::minutes(15);
 
 /// What the index holds, as one generation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manifest {
     /// Grows by one with every swap.
     pub generation: u64,
@@ -26,14 +22,8 @@ pub struct Manifest {
     pub segments: Vec<SegmentEntry>,
     /// Every document that can be found, and those removed a short while ago.
     pub documents: BTreeMap<DocumentId, DocumentEntry>,
-}
-
-/// The first line of a stored manifest; the second is the manifest itself.
-#[derive(Serialize, Deserialize)]
-struct Heading {
-    format: u32,
-    /// Of the format and the second line; see [`checksum`].
-    sha256: String,
+    /// Segments whose documents are not known because their files cannot be read, each with those that are not to be seen.
+    pub unread: BTreeMap<String, BTreeSet<DocumentId>>,
 }
 
 /// A live segment.
@@ -163,34 +153,6 @@ pub enum Outcome {
 }
 
 impl Manifest {
-    /// The manifest as it is stored: two lines of JSON, of which the first holds the checksum of the second.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let body = serde_json::to_vec(self).expect("a manifest is always JSON");
-        let heading = Heading { format: FORMAT, sha256: checksum(FORMAT, &body) };
-        let mut bytes = serde_json::to_vec(&heading).expect("a heading is always JSON");
-        bytes.push(b'\n');
-        bytes.extend(body);
-        bytes.push(b'\n');
-        bytes
-    }
-
-    /// Reads a stored manifest. `IndexDamaged` when it is not one or not the one that was written, `Misconfigured` when a
-    /// newer release wrote it.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged = || Error::new(ErrorKind::IndexDamaged, "the index manifest cannot be read");
-        let line = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
-        let heading: Heading = serde_json::from_slice(&bytes[..line]).map_err(|e| damaged().caused_by(e))?;
-        let body = bytes[line + 1..].strip_suffix(b"\n").ok_or_else(damaged)?;
-        if checksum(heading.format, body) != heading.sha256 {
-            return Err(Error::new(ErrorKind::IndexDamaged, "the index manifest does not match its checksum"));
-        }
-        if heading.format > FORMAT {
-            let newer = "the index was written by a newer release of this program; use that one";
-            return Err(Error::new(ErrorKind::Misconfigured, newer));
-        }
-        serde_json::from_slice(body).map_err(|e| damaged().caused_by(e))
-    }
-
     /// The entry of a document that can be found.
     pub fn live(&self, id: &DocumentId) -> Option<&DocumentEntry> {
         self.documents.get(id).filter(|entry| matches!(entry.place, Place::Live { .. }))
@@ -283,24 +245,12 @@ impl Manifest {
         true
     }
 
-    /// How many documents are visible from a segment.
-    pub fn documents_in(&self, segment: &str) -> usize {
-        let places = self.documents.values().map(|entry| &entry.place);
-        places.filter(|place| matches!(place, Place::Live { segment: at, .. } if at == segment)).count()
-    }
-
-    /// Takes segments out together with all that is known of their documents, as if these had never come. Returns how many
-    /// were listed.
-    pub fn forget_segments(&mut self, forgotten: &BTreeSet<String>) -> usize {
-        let before = self.segments.len();
-        self.segments.retain(|segment| !forgotten.contains(&segment.id));
-        self.documents.retain(|_, entry| match &entry.place {
-            Place::Live { segment, .. } => !forgotten.contains(segment),
-            Place::Removed { .. } => true,
-        });
-        let count = before - self.segments.len();
-        self.generation += u64::from(count > 0);
-        count
+    /// Takes out the segments that cannot be read: their documents count as never seen. Returns how many those were.
+    pub fn forget_unread(&mut self) -> usize {
+        let unread = std::mem::take(&mut self.unread);
+        self.segments.retain(|segment| !unread.contains_key(&segment.id));
+        self.generation += u64::from(!unread.is_empty());
+        unread.len()
     }
 
     fn set(&mut self, change: &Change, now: DateTime<Utc>) {
@@ -324,7 +274,16 @@ impl Manifest {
         });
     }
 
-    /// Lists only segments of which a row is visible.
+    /// Shows a document as a segment's file describes it. When two segments claim one, the later version is shown, and of
+    /// equal ones that of the segment which came later: none of that happens unless a file was unreadable for a while.
+    pub(super) fn show(&mut self, id: DocumentId, entry: DocumentEntry) {
+        let is_shown = self.live(&id).is_some_and(|shown| entry.version.is_older_than(&shown.version));
+        if !is_shown {
+            self.documents.insert(id, entry);
+        }
+    }
+
+    /// Lists only segments of which a row is visible, or may be.
     fn drop_unused(&mut self) {
         let used: BTreeSet<&str> = self
             .documents
@@ -334,14 +293,7 @@ impl Manifest {
                 Place::Removed { .. } => None,
             })
             .collect();
-        self.segments.retain(|segment| used.contains(segment.id.as_str()));
+        let unread = &self.unread;
+        self.segments.retain(|segment| used.contains(segment.id.as_str()) || unread.contains_key(segment.id.as_str()));
     }
-}
-
-/// SHA-256 over the format in digits, a line end, and the body.
-fn checksum(format: u32, body: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!("{format}\n"));
-    hash.update(body);
-    hex(&hash.finalize())
 }

@@ -14,18 +14,19 @@ pub mod repair;
 pub mod search;
 pub mod segment;
 pub mod snapshot;
+pub mod stored;
 pub mod tiers;
 pub mod vectors;
 pub mod writer;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use self::analyze::Analyzer;
-use self::manifest::{MANIFEST_NAME, Manifest};
+use self::manifest::Manifest;
 use self::snapshot::{OpenSegment, Snapshot};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,15 +65,15 @@ struct Shared {
 struct Current {
     snapshot: Arc<Snapshot>,
     segments: Arc<HashMap<String, OpenSegment>>,
-    /// Segments that the manifest names and that cannot be read.
-    damaged: Arc<BTreeSet<String>>,
     etag: Option<String>,
     checked: Instant,
 }
 
-/// A manifest with the ETag it was read with; none if there is no manifest yet.
+/// A manifest with the ETag it was read with, none if there is no manifest yet, and those of its segments that can be read.
+#[derive(Default)]
 struct Stored {
     manifest: Manifest,
+    segments: Arc<HashMap<String, OpenSegment>>,
     etag: Option<String>,
     /// It was not read just now: another writer may have replaced it meanwhile.
     may_be_old: bool,
@@ -108,13 +109,6 @@ impl SegmentIndex {
 
     fn current(&self) -> Option<Current> {
         self.shared.current.lock().expect("no holder of this lock panics").clone()
-    }
-
-    async fn read_manifest(&self) -> Result<Stored> {
-        let Some(blob) = self.shared.store.get(MANIFEST_NAME, None).await? else {
-            return Ok(Stored { manifest: Manifest::default(), etag: None, may_be_old: false });
-        };
-        Ok(Stored { manifest: Manifest::from_bytes(&blob.bytes)?, etag: Some(blob.meta.etag), may_be_old: false })
     }
 }
 

@@ -5,7 +5,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use super::manifest::{FileEntry, MANIFEST_NAME, Manifest};
+use super::manifest::{FileEntry, MANIFEST_NAME};
+use super::stored::{StoredManifest, StoredSegment};
 use super::{SegmentIndex, Stored};
 use crate::document::hex;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,8 +30,8 @@ pub struct Verified {
 pub struct Damage {
     /// The file in the store.
     pub file: String,
-    /// Documents that cannot be answered from until it is rebuilt.
-    pub documents: usize,
+    /// Passages of its segment, which cannot be answered from until their documents are made anew.
+    pub passages: u64,
     /// What is wrong with it, as a sentence.
     pub reason: String,
 }
@@ -38,23 +39,23 @@ pub struct Damage {
 impl SegmentIndex {
     /// Reads every file that the manifest names, from the store, and compares it with its checksum. `step` is told of each.
     pub async fn verify(&self, step: impl Fn(&FileEntry)) -> Result<Verified> {
-        let manifest = match self.read_manifest().await {
-            Ok(stored) => stored.manifest,
+        let manifest = match self.read_stored().await {
+            Ok(stored) => stored.map(|(manifest, _)| manifest).unwrap_or_default(),
             Err(e) if e.kind() == ErrorKind::IndexDamaged => {
-                let damage = Damage { file: MANIFEST_NAME.to_owned(), documents: 0, reason: e.message().to_owned() };
+                let damage = Damage { file: MANIFEST_NAME.to_owned(), passages: 0, reason: e.message().to_owned() };
                 return Ok(Verified { damage: vec![damage], ..Verified::default() });
             }
             Err(e) => return Err(e),
         };
         let mut verified = Verified::default();
-        for segment in &manifest.segments {
+        for StoredSegment { entry: segment, .. } in &manifest.segments {
             for file in &segment.files {
                 step(file);
                 verified.files += 1;
                 verified.size_bytes += file.size_bytes;
                 if let Some(reason) = self.trouble(file).await? {
-                    let documents = manifest.documents_in(&segment.id);
-                    verified.damage.push(Damage { file: file.name.clone(), documents, reason });
+                    let damage = Damage { file: file.name.clone(), passages: segment.passages, reason };
+                    verified.damage.push(damage);
                     self.shared.checks.mark(&segment.id);
                     self.reopen_without(&segment.id);
                 }
@@ -89,14 +90,14 @@ impl SegmentIndex {
             Err(e) if e.kind() == ErrorKind::IndexDamaged => return self.begin_anew().await,
             Err(e) => return Err(e),
         }
-        let damaged = self.current().map(|current| current.damaged).unwrap_or_default();
-        if damaged.is_empty() {
+        let stored = self.read_manifest().await?;
+        if stored.manifest.unread.is_empty() {
             return Ok(0);
         }
-        warn!(segments = damaged.len(), "forgetting damaged segments of the index; their documents are made anew");
-        let stored = self.read_manifest().await?;
-        self.swap(stored, |manifest| {
-            let forgotten = manifest.forget_segments(&damaged);
+        let segments = stored.manifest.unread.len();
+        warn!(segments, "forgetting damaged segments of the index; their documents are made anew");
+        self.swap(stored, None, |manifest| {
+            let forgotten = manifest.forget_unread();
             (forgotten, forgotten > 0)
         })
         .await
@@ -104,12 +105,12 @@ impl SegmentIndex {
 
     async fn begin_anew(&self) -> Result<usize> {
         let Some(unreadable) = self.shared.store.get(MANIFEST_NAME, None).await? else { return Ok(0) };
-        if Manifest::from_bytes(&unreadable.bytes).is_ok() {
+        if StoredManifest::from_bytes(&unreadable.bytes).is_ok() {
             return Ok(0);
         }
         warn!("the manifest of the index cannot be read; the whole index is made anew");
-        let stored = Stored { manifest: Manifest::default(), etag: Some(unreadable.meta.etag), may_be_old: false };
-        let begun = self.swap(stored, |manifest| {
+        let stored = Stored { etag: Some(unreadable.meta.etag), ..Stored::default() };
+        let begun = self.swap(stored, None, |manifest| {
             manifest.generation += 1;
             (1, true)
         });

@@ -12,11 +12,12 @@ use tantivy::{Index, TantivyDocument, TantivyError};
 use uuid::Uuid;
 
 use super::analyze::Analyzer;
-use super::bundle::{self, META_FILE};
-use super::manifest::FileKind;
+use super::bundle::{self, DOCUMENTS_FILE, META_FILE};
+use super::manifest::{DocumentEntry, FileKind};
+use super::stored::table_to_bytes;
 use super::vectors::Vectors;
 use super::vectors::encode::encode;
-use crate::document::{Embedding, EmbeddingSpace, Passage};
+use crate::document::{DocumentId, Embedding, EmbeddingSpace, Passage};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Memory that building one segment may use before the library complains; segments are kept far smaller.
@@ -76,6 +77,8 @@ pub fn schema() -> (Schema, Fields) {
 pub struct Batch {
     /// The rows.
     pub rows: Vec<Row>,
+    /// The documents they are of.
+    pub documents: Vec<(DocumentId, DocumentEntry)>,
     /// Where their embeddings live; none when they have none.
     pub space: Option<EmbeddingSpace>,
     /// For each row that comes from an older segment, where its embedding is; empty when the rows bring their own.
@@ -104,9 +107,9 @@ pub struct Built {
 
 impl Batch {
     /// Rows that bring their own embeddings, all in one space.
-    pub fn of(rows: Vec<Row>) -> Self {
+    pub fn of(rows: Vec<Row>, documents: Vec<(DocumentId, DocumentEntry)>) -> Self {
         let space = rows.iter().find_map(|row| row.embedding.as_ref()).map(|embedding| (*embedding.space).clone());
-        Self { rows, space, stored: Vec::new() }
+        Self { rows, documents, space, stored: Vec::new() }
     }
 
     fn embedding(&self, row: usize) -> Option<Vec<f32>> {
@@ -119,7 +122,7 @@ impl Batch {
 
 /// Builds a segment; CPU-heavy, so call it off the async threads.
 pub fn build(batch: &Batch, analyzer: &Analyzer) -> Result<Built> {
-    let (id, lexical) = build_lexical(&batch.rows, analyzer)
+    let (id, lexical) = build_lexical(batch, analyzer)
         .map_err(|e| Error::new(ErrorKind::Internal, "cannot build an index segment").caused_by(e))?;
     let mut files = vec![(FileKind::Lexical, lexical)];
     if let Some(space) = &batch.space {
@@ -129,16 +132,19 @@ pub fn build(batch: &Batch, analyzer: &Analyzer) -> Result<Built> {
     Ok(Built { id, files, passages: batch.rows.len() as u64 })
 }
 
-fn build_lexical(rows: &[Row], analyzer: &Analyzer) -> Result<(String, Vec<u8>), TantivyError> {
+fn build_lexical(batch: &Batch, analyzer: &Analyzer) -> Result<(String, Vec<u8>), TantivyError> {
     let (schema, fields) = schema();
     let directory = RamDirectory::create();
     let builder = Index::builder().schema(schema).tokenizers(tokenizers(analyzer));
     let mut writer = builder.single_segment_index_writer::<TantivyDocument>(directory.clone(), BUILD_MEMORY_BYTES)?;
-    for row in rows {
+    for row in &batch.rows {
         writer.add_document(to_document(row, fields)?)?;
     }
     let index = writer.finalize()?;
-    let mut files = vec![(META_FILE.to_owned(), directory.atomic_read(Path::new(META_FILE))?)];
+    let mut files = vec![
+        (META_FILE.to_owned(), directory.atomic_read(Path::new(META_FILE))?),
+        (DOCUMENTS_FILE.to_owned(), table_to_bytes(&batch.documents)),
+    ];
     // The list names every file a segment may have; only those that were needed exist.
     let mut paths: Vec<_> = index.load_metas()?.list_segment_files().into_iter().collect();
     paths.sort_unstable();

@@ -1,6 +1,7 @@
 //! One generation, opened: the live segments side by side under one searcher, and for each the rows that may be seen.
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -8,9 +9,11 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, Index, ReloadPolicy, Searcher, SegmentReader, TERMINATED, Term};
 
 use super::analyze::Analyzer;
-use super::bundle::{Bundle, BundleDirectory, META_FILE};
-use super::manifest::{Manifest, SegmentEntry};
+use super::bundle::{Bundle, BundleDirectory, DOCUMENTS_FILE, META_FILE};
+use super::files::LocalFile;
+use super::manifest::{DocumentEntry, FileEntry, Manifest, SegmentEntry};
 use super::segment::{self, Fields};
+use super::stored::table_from_bytes;
 use super::vectors::Vectors;
 use crate::document::{DocumentId, EmbeddingSpace, Principal};
 use crate::error::{Error, ErrorKind, Result};
@@ -80,14 +83,43 @@ pub struct OpenSegment {
     pub lexical: Bundle,
     /// Codes of the embeddings, if its passages have any.
     pub vectors: Option<Arc<Vectors>>,
+    /// The documents in it, to be seen or not.
+    pub documents: Arc<[DocumentId]>,
+    /// Files that were opened before anybody compared them with their checksums.
+    unchecked: Arc<Mutex<Vec<(LocalFile, FileEntry)>>>,
     /// The rows of its documents, found when it is first searched.
     runs: Arc<OnceLock<Vec<Run>>>,
 }
 
 impl OpenSegment {
     /// A segment of these files.
-    pub fn new(lexical: Bundle, vectors: Option<Vectors>) -> Self {
-        Self { lexical, vectors: vectors.map(Arc::new), runs: Arc::default() }
+    pub(super) fn new(
+        id: &str,
+        lexical: Bundle,
+        vectors: Option<Vectors>,
+        unchecked: Vec<(LocalFile, FileEntry)>,
+    ) -> io::Result<Self> {
+        let mut open = Self {
+            lexical,
+            vectors: vectors.map(Arc::new),
+            documents: Arc::default(),
+            unchecked: Arc::new(Mutex::new(unchecked)),
+            runs: Arc::default(),
+        };
+        open.documents = open.table(id)?.into_iter().map(|(id, _)| id).collect();
+        Ok(open)
+    }
+
+    /// Files that are still to be compared with their checksums; asked again, none.
+    pub(super) fn take_unchecked(&self) -> Vec<(LocalFile, FileEntry)> {
+        std::mem::take(&mut *self.unchecked.lock().expect("no holder of this lock panics"))
+    }
+
+    /// What is known of the documents in it, as what is to be seen from segment `id`.
+    pub fn table(&self, id: &str) -> io::Result<Vec<(DocumentId, DocumentEntry)>> {
+        let bad = || io::Error::new(io::ErrorKind::InvalidData, "a segment without a table of its documents");
+        let table = self.lexical.file(DOCUMENTS_FILE).ok_or_else(bad)?;
+        Ok(table_from_bytes(id, table.as_slice())?)
     }
 }
 
@@ -131,7 +163,7 @@ impl Snapshot {
     /// Opens `manifest`; `segments` are those of its segments that can be read.
     pub fn open(
         manifest: Arc<Manifest>,
-        segments: &[(SegmentEntry, OpenSegment)],
+        segments: &[(&SegmentEntry, &OpenSegment)],
         analyzer: &Analyzer,
     ) -> Result<Self> {
         let damaged = |e: Box<dyn std::error::Error + Send + Sync>| {

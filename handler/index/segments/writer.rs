@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::manifest::{Change, DocumentEntry, FileEntry, MANIFEST_NAME, Manifest, Outcome, Place, SegmentEntry};
 use super::segment::{self, Batch, Row};
+use super::stored::StoredManifest;
 use super::tiers::CROWDED;
 use super::{Current, SegmentIndex, Stored, blocking};
 use crate::crash;
@@ -64,6 +65,14 @@ pub(super) enum Wish {
 struct Waiting {
     wish: Wish,
     done: oneshot::Sender<Result<Outcome>>,
+}
+
+/// A segment that is in the store and that no manifest names yet.
+#[derive(Debug)]
+pub(super) struct NewSegment {
+    pub(super) entry: SegmentEntry,
+    /// The documents in it.
+    documents: Vec<DocumentId>,
 }
 
 /// Wishes that wait for the commit under way to end, to be committed together.
@@ -132,16 +141,23 @@ impl SegmentIndex {
     async fn commit_wishes(&self, wishes: Vec<Wish>) -> Result<Vec<Outcome>> {
         // As it is known here: most often nobody else writes, and who does is found out by the swap.
         let stored = match self.current() {
-            Some(Current { snapshot, etag: Some(etag), .. }) => {
-                Stored { manifest: Manifest::clone(&snapshot.manifest), etag: Some(etag), may_be_old: true }
+            Some(Current { snapshot, segments, etag: Some(etag), .. }) => {
+                let manifest = Manifest::clone(&snapshot.manifest);
+                Stored { manifest, segments, etag: Some(etag), may_be_old: true }
             }
             _ => self.read_manifest().await?,
         };
         let (changes, rows) = plan(wishes);
-        let entry = if rows.is_empty() { None } else { Some(self.store_segment(Batch::of(rows)).await?) };
-        self.swap(stored, |manifest| {
-            let changes: Vec<Change> = changes.iter().map(|change| located(change, entry.as_ref())).collect();
-            let outcomes = manifest.apply(&changes, entry.as_ref(), self.shared.clock.now());
+        let documents = changes.iter().filter_map(|change| match change {
+            Change::Upsert { id, entry, .. } => Some((id.clone(), entry.clone())),
+            Change::Remove { .. } => None,
+        });
+        let batch = Batch::of(rows, documents.collect());
+        let new = if batch.rows.is_empty() { None } else { Some(self.store_segment(batch).await?) };
+        self.swap(stored, new.as_ref(), |manifest| {
+            let entry = new.as_ref().map(|new| &new.entry);
+            let changes: Vec<Change> = changes.iter().map(|change| located(change, entry)).collect();
+            let outcomes = manifest.apply(&changes, entry, self.shared.clock.now());
             let changed = outcomes.contains(&Outcome::Applied);
             (outcomes, changed)
         })
@@ -149,8 +165,9 @@ impl SegmentIndex {
     }
 
     /// Builds a segment and puts it into the store, under a name never used before.
-    pub(super) async fn store_segment(&self, batch: Batch) -> Result<SegmentEntry> {
+    pub(super) async fn store_segment(&self, batch: Batch) -> Result<NewSegment> {
         let (analyzer, embedding) = (self.shared.analyzer.clone(), batch.space.clone());
+        let documents = batch.documents.iter().map(|(id, _)| id.clone()).collect();
         let (built, checksums) = blocking(move || {
             let built = segment::build(&batch, &analyzer)?;
             let checksums: Vec<String> = built.files.iter().map(|(_, bytes)| content_hash(bytes)).collect();
@@ -170,12 +187,19 @@ impl SegmentIndex {
         });
         let files = try_join_all(stored).await?;
         crash::point("segment-stored");
-        Ok(SegmentEntry { id, files, passages: built.passages, analyzer: self.shared.analyzer.name(), embedding })
+        let analyzer = self.shared.analyzer.name();
+        let entry = SegmentEntry { id, files, passages: built.passages, analyzer, embedding };
+        Ok(NewSegment { entry, documents })
     }
 
-    /// Replaces the manifest by what `change` makes of it. A loser against another writer reads again and tries again;
+    /// Replaces the manifest by what `change` makes of it, which may name the segment `new`. A loser against another writer reads again and tries again;
     /// `change` says what it did and whether that is worth a new generation.
-    pub(super) async fn swap<T>(&self, mut stored: Stored, change: impl Fn(&mut Manifest) -> (T, bool)) -> Result<T> {
+    pub(super) async fn swap<T>(
+        &self,
+        mut stored: Stored,
+        new: Option<&NewSegment>,
+        change: impl Fn(&mut Manifest) -> (T, bool),
+    ) -> Result<T> {
         for attempt in 0..SWAP_TRIES {
             let (result, changed) = change(&mut stored.manifest);
             if !changed && stored.may_be_old {
@@ -185,7 +209,11 @@ impl SegmentIndex {
             if !changed {
                 return Ok(result);
             }
-            let bytes = stored.manifest.to_bytes();
+            let documents = |id: &str| match new.filter(|new| new.entry.id == id) {
+                Some(new) => Some(new.documents.as_slice()),
+                None => stored.segments.get(id).map(|segment| &*segment.documents),
+            };
+            let bytes = StoredManifest::of(&stored.manifest, documents).to_bytes();
             let condition = match stored.etag.take() {
                 Some(etag) => Condition::IfMatch(etag),
                 None => Condition::IfAbsent,
@@ -194,7 +222,7 @@ impl SegmentIndex {
             match self.shared.store.put(MANIFEST_NAME, bytes.into(), condition).await {
                 Ok(meta) => {
                     crash::point("swapped");
-                    let written = Stored { manifest: stored.manifest, etag: Some(meta.etag), may_be_old: false };
+                    let written = Stored { etag: Some(meta.etag), may_be_old: false, ..stored };
                     self.install(written).await?;
                     return Ok(result);
                 }
