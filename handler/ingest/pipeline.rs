@@ -28,7 +28,7 @@ use crate::stores::blobs::{Blob, BlobMeta, BlobStore};
 use crate::telemetry::one_line;
 
 /// Raised whenever extraction or chunking change what they make of a document.
-const RECIPE_VERSION: u32 = 2;
+const RECIPE_VERSION: u32 = 3;
 /// How often a document that keeps changing under our hands is started over within one call.
 const MAX_ROUNDS: u32 = 4;
 
