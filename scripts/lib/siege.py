@@ -4,6 +4,7 @@ says what came of each."""
 import collections
 import contextlib
 import json
+import os
 import pathlib
 import random
 import re
@@ -23,10 +24,11 @@ MOST_GROWTH_MB = 50
 MOST_GROWTH_WITH_BOMBS_MB = 400
 # Tighter than the defaults, so that a bomb which has to be stopped takes no half minute.
 SECONDS, MEMORY_MB = 10, 512
-# What starting, killing and taking down the child may add on a busy machine.
+# What starting and taking down the child may add.
 GRACE_SECONDS = 5
 # From the start of an attempt to its end: reading, cutting and indexing, and waiting for those that are indexed before.
 DOCUMENT_SECONDS = 60
+MOST_SENTENCES = 40
 SETTLED = {"indexed", "quarantined"}
 # As a child tells of one, and as the process itself does.
 PANIC = re.compile(r'(?:panicked at |a panic place="?)(?:\S*/registry/src/[^/]+/)?([^\s:"]+:\d+)')
@@ -75,15 +77,18 @@ class Siege:
         peak_mb = self.running.usage.ru_maxrss * 1024 / 1e6
         if max(peak_mb, watch.peak_mb) > MEMORY_MB * 1.048576:
             self.sentences.append(f"a process took {max(peak_mb, watch.peak_mb):.0f} MB")
-        if watch.longest_seconds > SECONDS + GRACE_SECONDS:
+        # Where more wants to run than there are processors, everything takes longer by as much.
+        crowd = max(1.0, os.getloadavg()[1] / (os.cpu_count() or 1))
+        if watch.longest_seconds > (SECONDS + GRACE_SECONDS) * crowd:
             self.sentences.append(f"a child lived for {watch.longest_seconds:.1f} s")
-        if slowest[0] > DOCUMENT_SECONDS:
+        if slowest[0] > DOCUMENT_SECONDS * crowd:
             self.sentences.append(f"{slowest[1]}: it took {slowest[0]} s")
-        for sentence in self.sentences:
+        for sentence in self.sentences[:MOST_SENTENCES]:
             say(sentence)
         measured = {
             "slowest_document": {"name": slowest[1], "seconds": slowest[0]},
             "longest_child_seconds": round(watch.longest_seconds, 1),
+            "load_per_processor": round(crowd, 1),
             "highest_memory_mb": {"child": round(watch.peak_mb), "any_process": round(peak_mb)},
             "handler_mb": {"before": round(before), "growth": round(growth), "at_rest": round(at_rest)},
         }
