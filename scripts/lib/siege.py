@@ -63,7 +63,8 @@ class Siege:
         with chatting(self.running) as chats, Watch(self.running.pid) as watch:
             for name, content in self.documents(n, bombs, good):
                 self.put(name, content)
-            rows = self.await_rows(self.kinds.keys() | self.notebook.possible.keys(), 60 + 2 * n)
+            patience = 60 + 2 * n + SECONDS * len(bombs)
+            rows = self.await_rows(self.kinds.keys() | self.notebook.possible.keys(), patience)
             self.judge(rows)
             slowest = self.slowest(rows)
         self.sentences += self.notebook.wrong(self.running) + chats.wrong
