@@ -23,14 +23,14 @@ use crate::support::app::document_name;
 use crate::support::azurite;
 
 /// A store, and indexes on it as several processes would have them.
-struct Home {
-    store: Arc<dyn BlobStore>,
+pub struct Home {
+    pub store: Arc<dyn BlobStore>,
     folder: tempfile::TempDir,
-    clock: Clock,
+    pub clock: Clock,
 }
 
 impl Home {
-    fn local() -> Self {
+    pub fn local() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(LocalBlobs::open(&folder.path().join("store")).unwrap());
         Self { store, folder, clock: Clock::manual(start()) }
@@ -43,7 +43,7 @@ impl Home {
     }
 
     /// An index as a new process would open it, with a cache of its own.
-    fn open(&self) -> Index {
+    pub fn open(&self) -> Index {
         let cache = self.folder.path().join(Uuid::new_v4().simple().to_string());
         let settings = SegmentSettings { cache, refresh: Duration::ZERO, language: "english".parse().unwrap() };
         Index::on_segments(SegmentIndex::new(Arc::clone(&self.store), settings, self.clock.clone()))
@@ -54,11 +54,11 @@ fn start() -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-fn version(second: i64, etag: &str) -> DocumentVersion {
+pub fn version(second: i64, etag: &str) -> DocumentVersion {
     DocumentVersion { modified: start() + TimeDelta::seconds(second), etag: etag.to_owned() }
 }
 
-fn upsert(name: &str, version: DocumentVersion, texts: &[&str]) -> Upsert {
+pub fn upsert(name: &str, version: DocumentVersion, texts: &[&str]) -> Upsert {
     let name = document_name(name);
     let document_id = DocumentId::of(&name);
     let rows = texts.iter().enumerate().map(|(ordinal, text)| {
@@ -80,7 +80,7 @@ fn upsert(name: &str, version: DocumentVersion, texts: &[&str]) -> Upsert {
     Upsert { name: name.clone(), version, content_hash, recipe: "1".to_owned(), forced: false, rows: rows.collect() }
 }
 
-async fn find(index: &Index, text: &str) -> Vec<String> {
+pub async fn find(index: &Index, text: &str) -> Vec<String> {
     let query = Query { text: text.to_owned(), limit: 20 };
     let found = index.search(&Principal::anonymous(), &query).await.unwrap();
     found.hits.into_iter().map(|hit| hit.passage.text).collect()
@@ -211,30 +211,6 @@ async fn documents_that_come_together_are_committed_together() {
     let status = index.status().await.unwrap();
     assert_eq!(status.documents, 41);
     assert!(status.generation - before < 20, "{} swaps for 40 documents", status.generation - before);
-}
-
-#[tokio::test]
-async fn tidying_merges_segments_and_collects_what_nobody_names() {
-    let place = Home::local();
-    let index = place.open();
-    for number in 0..10 {
-        let name = format!("{number}.txt");
-        index.upsert(upsert(&name, version(1, "1"), &["harbour old"])).await.unwrap();
-        index.upsert(upsert(&name, version(2, "2"), &[&format!("harbour word{number}")])).await.unwrap();
-    }
-    let before = find(&index, "harbour").await.len();
-    place.store.put("segments/left-over.lexical", Bytes::from_static(b"x"), Condition::Always).await.unwrap();
-    // The store's own clock dates the files; ours stands long before it, then long after.
-    assert_eq!(index.tidy(Duration::from_secs(900)).await.unwrap().collected_files, 0, "too young to be collected");
-    place.clock.advance(Duration::from_secs(400 * 24 * 3_600));
-    let tidied = index.tidy(Duration::from_secs(900)).await.unwrap();
-    assert!(tidied.collected_files > 0);
-    let status = index.status().await.unwrap();
-    assert_eq!((status.segments, status.documents, status.passages), (1, 10, 10));
-    assert_eq!(list_all(&place.store, "segments/").await.unwrap().len(), 1);
-    assert_eq!((before, find(&place.open(), "harbour").await.len()), (10, 10));
-    let again = index.tidy(Duration::from_secs(900)).await.unwrap();
-    assert_eq!((again.merged_segments, again.collected_files), (0, 0), "a second run finds nothing to do");
 }
 
 #[tokio::test]

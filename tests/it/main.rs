@@ -27,6 +27,7 @@ mod hostile;
 mod index;
 mod ingest;
 mod layers;
+mod merging;
 mod models;
 mod package;
 mod record_stores;

@@ -1,12 +1,12 @@
 //! Keeping the index small: many small segments become one, rows nobody sees go, files nobody names go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use tantivy::{DocAddress, TantivyDocument};
 
-use super::manifest::SegmentEntry;
+use super::manifest::{Manifest, Place, SegmentEntry};
 use super::segment::{self, Row};
 use super::snapshot::Snapshot;
 use super::{SegmentIndex, blocking};
@@ -15,6 +15,11 @@ use crate::stores::blobs::list_all;
 
 /// From this many segments of similar size on, they are merged into one.
 const MERGE_FACTOR: usize = 8;
+/// A segment with no more rows than this is merged whatever the sizes of the others are.
+const SMALL_ROWS: u64 = 1_000;
+/// A writer who finds this many segments merges before it adds another one: the timer alone would let a thousand uploads
+/// leave a segment each, and whoever opens the index opens all of them.
+pub(super) const CROWDED: usize = 24;
 /// Rows of one merge, so that it fits into memory and into an invocation.
 const MERGE_ROWS: u64 = 200_000;
 /// A segment of which less than this share is live is rewritten.
@@ -38,7 +43,7 @@ impl SegmentIndex {
         Ok(Tidied { merged_segments, collected_files })
     }
 
-    async fn merge(&self) -> Result<usize> {
+    pub(super) async fn merge(&self) -> Result<usize> {
         let snapshot = self.refresh().await?;
         let chosen = choose(&snapshot);
         if chosen.is_empty() {
@@ -85,33 +90,47 @@ impl SegmentIndex {
     }
 }
 
-/// The segments worth rewriting: the smallest ones when there are many, and any that are mostly dead.
+/// The segments worth rewriting: the smallest ones when there are many, and any that are mostly dead. A segment joins when
+/// it is small, or holds no more than all smaller ones together: so a large one is rewritten only when what came since has
+/// grown to its size, and a passage a few times in its life.
 fn choose(snapshot: &Snapshot) -> Vec<SegmentEntry> {
     let manifest = &snapshot.manifest;
-    let live_passages = |segment: &SegmentEntry| -> u64 {
-        let entries = manifest.documents.values().filter_map(|entry| match &entry.place {
-            super::manifest::Place::Live { segment: place, passages } if *place == segment.id => {
-                Some(u64::from(*passages))
-            }
-            _ => None,
-        });
-        entries.sum()
-    };
-    let mut sized: Vec<(u64, &SegmentEntry)> =
-        manifest.segments.iter().map(|segment| (live_passages(segment), segment)).collect();
+    let live = live_passages(manifest);
+    let mut sized: Vec<(u64, &SegmentEntry)> = manifest
+        .segments
+        .iter()
+        .map(|segment| (live.get(segment.id.as_str()).copied().unwrap_or(0), segment))
+        .collect();
     sized.sort_by_key(|(live, _)| *live);
-    let mostly_dead =
-        |(live, segment): &&(u64, &SegmentEntry)| (*live as f64) < segment.passages as f64 * LEAST_LIVE_SHARE;
-    let candidates: Vec<(u64, &SegmentEntry)> =
-        if sized.len() >= MERGE_FACTOR { sized } else { sized.iter().filter(mostly_dead).copied().collect() };
     let mut rows = 0;
-    let fitting = candidates.into_iter().take_while(|(live, _)| {
+    let similar = sized.iter().take_while(|(live, _)| {
+        let joins = *live <= rows.max(SMALL_ROWS) && rows + live <= MERGE_ROWS;
+        rows += live;
+        joins
+    });
+    let similar = similar.count();
+    if similar >= MERGE_FACTOR {
+        return sized[..similar].iter().map(|(_, segment)| (*segment).clone()).collect();
+    }
+    let mut rows = 0;
+    let mostly_dead =
+        sized.iter().filter(|(live, segment)| (*live as f64) < segment.passages as f64 * LEAST_LIVE_SHARE);
+    let fitting = mostly_dead.take_while(|(live, _)| {
         rows += live;
         rows <= MERGE_ROWS
     });
-    let chosen: Vec<SegmentEntry> = fitting.map(|(_, segment)| segment.clone()).collect();
-    let lone_and_whole = chosen.len() == 1 && live_passages(&chosen[0]) == chosen[0].passages;
-    if lone_and_whole { Vec::new() } else { chosen }
+    fitting.map(|(_, segment)| (*segment).clone()).collect()
+}
+
+/// How many passages can be found in each segment.
+fn live_passages(manifest: &Manifest) -> HashMap<&str, u64> {
+    let mut live = HashMap::new();
+    for entry in manifest.documents.values() {
+        if let Place::Live { segment, passages } = &entry.place {
+            *live.entry(segment.as_str()).or_default() += u64::from(*passages);
+        }
+    }
+    live
 }
 
 /// The visible rows of some segments.
@@ -119,14 +138,13 @@ fn live_rows_of(snapshot: &Snapshot, segments: &[String]) -> Result<Vec<Row>> {
     let damaged = |e| Error::new(ErrorKind::IndexDamaged, "a segment cannot be read for merging").caused_by(e);
     let mut rows = Vec::new();
     for (ordinal, reader) in snapshot.searcher.segment_readers().iter().enumerate() {
+        if !segments.contains(&snapshot.owners[ordinal]) {
+            continue;
+        }
         for row in (0..reader.max_doc()).filter(|row| snapshot.live[ordinal].contains(*row)) {
             let address = DocAddress::new(u32::try_from(ordinal).unwrap_or(u32::MAX), row);
             let stored: TantivyDocument = snapshot.searcher.doc(address).map_err(damaged)?;
-            let row = segment::to_row(&stored, snapshot.fields)?;
-            let place = snapshot.manifest.segment_of(&row.passage.document_id);
-            if place.is_some_and(|place| segments.iter().any(|segment| segment == place)) {
-                rows.push(row);
-            }
+            rows.push(segment::to_row(&stored, snapshot.fields)?);
         }
     }
     Ok(rows)

@@ -73,6 +73,8 @@ struct Current {
 struct Stored {
     manifest: Manifest,
     etag: Option<String>,
+    /// It was not read just now: another writer may have replaced it meanwhile.
+    may_be_old: bool,
 }
 
 impl fmt::Debug for SegmentIndex {
@@ -148,7 +150,7 @@ impl SegmentIndex {
 
     async fn read_manifest(&self) -> Result<Stored> {
         let Some(blob) = self.shared.store.get(MANIFEST_NAME, None).await? else {
-            return Ok(Stored { manifest: Manifest::default(), etag: None });
+            return Ok(Stored { manifest: Manifest::default(), etag: None, may_be_old: false });
         };
         let damaged = |sentence: &str| Error::new(ErrorKind::IndexDamaged, sentence);
         let manifest: Manifest = serde_json::from_slice(&blob.bytes)
@@ -156,7 +158,7 @@ impl SegmentIndex {
         if manifest.format != FORMAT {
             return Err(damaged("the index manifest was written by another release of this program"));
         }
-        Ok(Stored { manifest, etag: Some(blob.meta.etag) })
+        Ok(Stored { manifest, etag: Some(blob.meta.etag), may_be_old: false })
     }
 
     /// Makes a manifest that was just read or written the generation in use. Segments that were open stay open. The caller
@@ -209,9 +211,23 @@ impl SegmentIndex {
         .await
     }
 
+    /// Where a copy of a file of the store is kept on this machine.
+    fn copy_of(&self, file: &FileEntry) -> PathBuf {
+        self.shared.settings.cache.join(file.name.replace('/', "-"))
+    }
+
+    /// Keeps what was just put into the store on this machine too, unless the store is on it. When that fails, the file
+    /// is fetched like any other.
+    async fn keep_copy(&self, file: &FileEntry, bytes: Bytes) {
+        if self.shared.store.local_path(&file.name).is_none() {
+            let path = self.copy_of(file);
+            let _fetched_later = tokio::task::spawn_blocking(move || keep(&path, &bytes)).await;
+        }
+    }
+
     /// Copies a file of the store to this machine, checking it on the way; an earlier copy is used as it is.
     async fn fetch(&self, file: &FileEntry) -> Result<PathBuf> {
-        let local = self.shared.settings.cache.join(file.name.replace('/', "-"));
+        let local = self.copy_of(file);
         let size_bytes = file.size_bytes;
         if tokio::fs::metadata(&local).await.is_ok_and(|metadata| metadata.len() == size_bytes) {
             return Ok(local);

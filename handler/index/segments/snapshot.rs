@@ -52,6 +52,8 @@ pub struct Snapshot {
     pub searcher: Searcher,
     /// The live rows, a set for each segment of the searcher, in its order.
     pub live: Vec<RowSet>,
+    /// The id of the index's own segment that each segment of the searcher belongs to, in its order.
+    pub owners: Vec<String>,
     /// The columns.
     pub fields: Fields,
 }
@@ -87,12 +89,14 @@ impl Snapshot {
         let reader: tantivy::IndexReader = reader.map_err(|e: tantivy::TantivyError| damaged(e.into()))?;
         let searcher = reader.searcher();
         let mut live = Vec::with_capacity(searcher.segment_readers().len());
+        let mut in_order = Vec::with_capacity(live.capacity());
         for segment_reader in searcher.segment_readers() {
-            let owner = owners.get(&segment_reader.segment_id().uuid_string().replace('-', ""));
-            let rows = live_rows(segment_reader, owner.map_or("", String::as_str), &manifest);
+            let owner = owners.remove(&segment_reader.segment_id().uuid_string().replace('-', "")).unwrap_or_default();
+            let rows = live_rows(segment_reader, &owner, &manifest);
             live.push(rows.map_err(|e| damaged(e.into()))?);
+            in_order.push(owner);
         }
-        Ok(Self { manifest, searcher, live, fields })
+        Ok(Self { manifest, searcher, live, owners: in_order, fields })
     }
 }
 

@@ -9,17 +9,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tracing::warn;
 use uuid::Uuid;
 
+use super::maintain::CROWDED;
 use super::manifest::{
     Change, DocumentEntry, FileEntry, FileKind, MANIFEST_NAME, Manifest, Outcome, Place, SegmentEntry,
 };
 use super::segment::{self, Row};
-use super::{SegmentIndex, Stored, blocking};
+use super::{Current, SegmentIndex, Stored, blocking};
 use crate::crash;
 use crate::document::{DocumentId, DocumentName, DocumentVersion, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::blobs::Condition;
+use crate::telemetry::one_line;
 
 /// How often a swap is tried against other writers before giving up.
 const SWAP_TRIES: u32 = 20;
@@ -80,12 +83,24 @@ impl SegmentIndex {
         // A task of its own: a caller who leaves does not take the wishes of others along.
         tokio::spawn(async move {
             let _one_at_a_time = this.shared.queue.committing.lock().await;
+            // First, so that whoever comes meanwhile is committed together with those who wait already.
+            this.make_room().await;
             let batch = this.shared.queue.take();
             if !batch.is_empty() {
                 this.commit(batch).await;
             }
         });
         outcome.await.map_err(|e| Error::new(ErrorKind::Internal, "a commit was interrupted").caused_by(e))?
+    }
+
+    /// Merges segments when there are too many. A failure here is no failure of whoever waits: it is tried again.
+    async fn make_room(&self) {
+        let is_crowded = |current: Current| current.snapshot.manifest.segments.len() >= CROWDED;
+        if self.current().is_some_and(is_crowded)
+            && let Err(e) = self.merge().await
+        {
+            warn!(error.code = e.kind().row().code, cause = %one_line(&e.chain()), "could not merge segments");
+        }
     }
 
     async fn commit(&self, batch: Vec<Waiting>) {
@@ -102,7 +117,13 @@ impl SegmentIndex {
     }
 
     async fn commit_wishes(&self, wishes: Vec<Wish>) -> Result<Vec<Outcome>> {
-        let stored = self.read_manifest().await?;
+        // As it is known here: most often nobody else writes, and who does is found out by the swap.
+        let stored = match self.current() {
+            Some(Current { snapshot, etag: Some(etag), .. }) => {
+                Stored { manifest: Manifest::clone(&snapshot.manifest), etag: Some(etag), may_be_old: true }
+            }
+            _ => self.read_manifest().await?,
+        };
         let (changes, rows) = plan(wishes);
         let entry = if rows.is_empty() { None } else { Some(self.store_segment(rows).await?) };
         self.swap(stored, |manifest| {
@@ -125,8 +146,10 @@ impl SegmentIndex {
         .await?;
         let name = format!("segments/{}.lexical", built.id);
         let file = FileEntry { kind: FileKind::Lexical, name, size_bytes: built.lexical.len() as u64, sha256 };
-        self.shared.store.put(&file.name, Bytes::from(built.lexical), Condition::Always).await?;
+        let bytes = Bytes::from(built.lexical);
+        self.shared.store.put(&file.name, bytes.clone(), Condition::Always).await?;
         crash::point("segment-stored");
+        self.keep_copy(&file, bytes).await;
         Ok(SegmentEntry {
             id: built.id,
             files: vec![file],
@@ -140,6 +163,10 @@ impl SegmentIndex {
     pub(super) async fn swap<T>(&self, mut stored: Stored, change: impl Fn(&mut Manifest) -> (T, bool)) -> Result<T> {
         for attempt in 0..SWAP_TRIES {
             let (result, changed) = change(&mut stored.manifest);
+            if !changed && stored.may_be_old {
+                stored = self.read_manifest().await?;
+                continue;
+            }
             if !changed {
                 return Ok(result);
             }
@@ -152,7 +179,8 @@ impl SegmentIndex {
             match self.shared.store.put(MANIFEST_NAME, bytes.into(), condition).await {
                 Ok(meta) => {
                     crash::point("swapped");
-                    self.install(Stored { manifest: stored.manifest, etag: Some(meta.etag) }).await?;
+                    self.install(Stored { manifest: stored.manifest, etag: Some(meta.etag), may_be_old: false })
+                        .await?;
                     return Ok(result);
                 }
                 Err(e) if e.kind() == ErrorKind::PreconditionFailed => {

@@ -8,7 +8,7 @@ fn block(kind: BlockKind, text: &str, page: Option<u32>) -> Block {
 
 fn passages(blocks: Vec<Block>, tokens: usize, overlap_tokens: usize) -> Vec<Passage> {
     let name = DocumentName::parse("handbook/leave.pdf").unwrap();
-    let document = Extracted { title: None, pages: None, blocks };
+    let document = Extracted { title: None, pages: None, blocks, remark: None };
     let found = chunk(&name, &document, &ChunkSettings { tokens, overlap_tokens });
     assert_eq!(
         found,
