@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use bytes::{Bytes, BytesMut};
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::access;
 use crate::app::App;
@@ -35,19 +35,20 @@ pub fn routes() -> Router<Arc<App>> {
 /// Takes the form. Also behind `POST /api/documents`.
 pub async fn upload(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
     let principal = access::principal(request.headers());
-    match take(&app, request, &principal).await {
-        Ok(stored) => (StatusCode::ACCEPTED, Json(json!({ "documents": stored }))).into_response(),
-        Err(e) => problem::respond(&e, &id.0),
+    let mut stored = Vec::new();
+    match take(&app, request, &principal, &mut stored).await {
+        Ok(()) => (StatusCode::ACCEPTED, Json(json!({ "documents": stored }))).into_response(),
+        // What came before the trouble stays where it is, so the answer names it.
+        Err(e) => problem::respond_with(&e, &id.0, Map::from_iter([("documents".to_owned(), json!(stored))])),
     }
 }
 
-/// Stores file after file. One file is held back until the next part begins, because a category mostly comes last.
-async fn take(app: &App, request: Request, by: &Principal) -> Result<Vec<LedgerRow>> {
+/// Stores file after file, and adds the row of each to `stored` at once. One file is held back until the next part begins, because a category mostly comes last.
+async fn take(app: &App, request: Request, by: &Principal, stored: &mut Vec<LedgerRow>) -> Result<()> {
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| {
         let sentence = "send files as multipart/form-data, each in a part named `file`";
         Error::new(ErrorKind::UnsupportedMediaType, sentence).caused_by(e)
     })?;
-    let mut stored: Vec<LedgerRow> = Vec::new();
     let mut held: Option<Submission> = None;
     let mut category: Option<String> = None;
     while let Some(part) = form.next_field().await.map_err(form_error)? {
@@ -77,7 +78,7 @@ async fn take(app: &App, request: Request, by: &Principal) -> Result<Vec<LedgerR
             *row = app.ingest.categorize(row, &category).await?;
         }
     }
-    Ok(stored)
+    Ok(())
 }
 
 async fn read_category(part: Field<'_>) -> Result<Option<String>> {

@@ -135,7 +135,8 @@ impl Extractor {
         // A long text takes milliseconds to parse: too much for a thread that serves requests.
         let reply = tokio::task::spawn_blocking(move || serde_json::from_slice::<Reply>(&outcome.reply)).await;
         match reply {
-            Ok(Ok(reply)) => reply.into_result(),
+            Ok(Ok(reply)) if outcome.complaint.is_empty() => reply.into_result(),
+            Ok(Ok(reply)) => reply.into_result().map_err(|error| error.caused_by(first_line(&outcome.complaint))),
             Ok(Err(error)) => Err(broken("understand the reader of documents").caused_by(error)),
             Err(_) => Err(broken("parse the text of a document")),
         }
@@ -174,7 +175,11 @@ fn explain(status: ExitStatus, complaint: &str) -> Error {
         Some(_) => unreadable(),
         None => broken("read a document in the reader's process"),
     };
-    error.caused_by(format!("{status}: {}", complaint.lines().next().unwrap_or_default()))
+    error.caused_by(format!("{status}: {}", first_line(complaint)))
+}
+
+fn first_line(complaint: &str) -> String {
+    complaint.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The refusal of a document that a parser failed on without a reason of its own.
@@ -214,8 +219,13 @@ impl Reply {
 /// The whole life of a child: reads its task and the document from standard input, answers on standard output. Called by
 /// `main` before anything else is set up; the exit code is 0 whenever an answer was given.
 pub fn run_child() -> ExitCode {
-    // The message of a panic may quote the document; the parent logs what is written on standard error.
-    std::panic::set_hook(Box::new(|_| {}));
+    // The parent logs what is written on standard error. The message of a panic may quote the document; the place does not,
+    // and tells a library's fault from our own.
+    std::panic::set_hook(Box::new(|panic| {
+        if let Some(place) = panic.location() {
+            eprintln!("a reader panicked at {place}");
+        }
+    }));
     match answer() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -81,6 +81,9 @@ pub struct LedgerRow {
     pub size_bytes: u64,
     /// Pages, for formats that have them.
     pub pages: Option<u32>,
+    /// What a person should know of a document that can be found: for example that its file ends early.
+    #[serde(default)]
+    pub remark: Option<String>,
     /// Passages that can be found.
     pub passages: u32,
     /// Estimated tokens of those passages.
@@ -115,6 +118,7 @@ impl LedgerRow {
             readers: Vec::new(),
             size_bytes: 0,
             pages: None,
+            remark: None,
             passages: 0,
             tokens: 0,
             phases_ms: BTreeMap::new(),
@@ -307,6 +311,7 @@ impl Ledger {
             if state == State::Quarantined && !error.is_passing() {
                 row.content_hash = None;
                 row.pages = None;
+                row.remark = None;
                 row.passages = 0;
                 row.tokens = 0;
             }
@@ -325,6 +330,7 @@ impl Ledger {
             row.state = State::Deleted;
             row.error = None;
             row.content_hash = None;
+            row.remark = None;
             row.passages = 0;
             row.tokens = 0;
             row.lease_until = None;

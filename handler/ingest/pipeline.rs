@@ -28,7 +28,7 @@ use crate::stores::blobs::{Blob, BlobMeta, BlobStore};
 use crate::telemetry::one_line;
 
 /// Raised whenever extraction or chunking change what they make of a document.
-const RECIPE_VERSION: u32 = 2;
+const RECIPE_VERSION: u32 = 3;
 /// How often a document that keeps changing under our hands is started over within one call.
 const MAX_ROUNDS: u32 = 4;
 
@@ -103,6 +103,7 @@ struct Read {
     standing: Standing,
     content_hash: String,
     pages: Option<u32>,
+    remark: Option<String>,
     passages: Vec<Passage>,
     phases_ms: BTreeMap<String, u64>,
 }
@@ -254,7 +255,7 @@ impl Ingest {
         let extracted = self.extractor.extract(name, blob.bytes).await?;
         let extract_ms = elapsed_ms(extracting);
         let chunking = Instant::now();
-        let pages = extracted.pages;
+        let (pages, remark) = (extracted.pages, extracted.remark.clone());
         let (chunk_name, settings) = (name.clone(), self.settings.chunk.clone());
         let cut = tokio::task::spawn_blocking(move || chunk(&chunk_name, &extracted, &settings)).await;
         let passages = cut.map_err(|_| Error::new(ErrorKind::DocumentDamaged, "it cannot be cut into passages"))?;
@@ -263,7 +264,7 @@ impl Ingest {
         }
         let phases_ms =
             BTreeMap::from([("extract".to_owned(), extract_ms), ("chunk".to_owned(), elapsed_ms(chunking))]);
-        Ok(Read { version, standing, content_hash, pages, passages, phases_ms })
+        Ok(Read { version, standing, content_hash, pages, remark, passages, phases_ms })
     }
 
     /// Makes the version visible and says so in the ledger.
@@ -299,6 +300,7 @@ impl Ingest {
                 row.readers.clone_from(&standing.readers);
                 row.error = None;
                 row.pages = read.pages;
+                row.remark.clone_from(&read.remark);
                 row.passages = count;
                 row.tokens = token_count as u64;
                 row.phases_ms.clone_from(&phases_ms);

@@ -105,6 +105,32 @@ async fn an_upload_keeps_its_category_wherever_that_stands_in_the_form() {
 }
 
 #[tokio::test]
+async fn an_upload_that_breaks_off_names_what_was_stored() {
+    let test = TestApp::new();
+    let file = |name| ("file", Some(name), "The lamp on the pier is green.");
+    let answer = test.send(form("/api/upload", &[file("a.txt"), file("b.txt"), file(".hidden"), file("c.txt")])).await;
+    answer.assert_problem("invalid-name");
+    let problem = answer.json();
+    let stored = [&problem["documents"][0]["name"], &problem["documents"][1]["name"], &problem["documents"][2]];
+    assert_eq!(stored, [&json!("a.txt"), &json!("b.txt"), &Value::Null]);
+    assert_eq!(names(&test, "").await, ["a.txt", "b.txt"], "all that is in storage is named, and nothing else");
+}
+
+#[tokio::test]
+async fn a_file_that_ends_early_is_indexed_with_a_remark() {
+    let test = TestApp::new();
+    let whole = include_bytes!("../fixtures/documents/running-heads.pdf");
+    let end = whole.windows(9).rposition(|window| window == b"startxref").unwrap();
+    test.write("manual.pdf", &whole[..end]);
+    test.sync("manual.pdf").await;
+    let row = test.send(get(&format!("/api/documents/{}", id("manual.pdf")))).await.json();
+    assert_eq!((&row["state"], &row["remark"]), (&json!("indexed"), &json!("the file ends early; 4 pages were read")));
+    test.write("manual.pdf", whole);
+    test.sync("manual.pdf").await;
+    assert_eq!(test.row("manual.pdf").await.unwrap().remark, None);
+}
+
+#[tokio::test]
 async fn the_sums_are_those_of_the_rows() {
     let test = TestApp::new();
     test.send(form("/api/upload", &[("file", Some("a.txt"), "The lamp is green."), ("category", None, "maps")])).await;

@@ -1,5 +1,7 @@
 //! The product as a Function App, from outside: triggers by storage, requests by HTTP, everything through the host.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use knowledge_worker::crash;
@@ -24,6 +26,27 @@ async fn a_blob_is_answered_replaced_and_forgotten() {
     app.event("BlobDeleted", "notes/harbour.txt").await;
     let answer = app.ask("Who is the harbour master of Lindesvik?").await;
     assert!(answer.contains("don't know") && !answer.contains("Pelle"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_blob_that_is_renamed_moves_with_its_event() {
+    // No blob trigger comes to help: of the new name only the event tells.
+    let app = FunctionsApp::start_with(|options| options.blob_poll_interval = Duration::from_secs(3_600)).await;
+    let text = "The pilot of Lindesvik is called Runa Dahl.";
+    app.put("notes/pilot.txt", text).await;
+    app.event("BlobCreated", "notes/pilot.txt").await;
+    assert!(app.ask("Who is the pilot of Lindesvik?").await.contains("[notes/pilot.txt]"));
+
+    app.put("archive/the pilot.txt", text).await;
+    app.delete("notes/pilot.txt").await;
+    app.renamed("notes/pilot.txt", "archive/the%20pilot.txt").await;
+    let answer = app.ask("Who is the pilot of Lindesvik?").await;
+    assert!(answer.contains("Runa Dahl") && answer.contains("[archive/the pilot.txt]"), "{answer}");
+    assert!(!answer.contains("notes/pilot.txt"), "{answer}");
+    let rows = app.ledger().await;
+    let state = |name: &str| rows.iter().find(|row| row["name"] == name).map(|row| row["state"].clone());
+    assert_eq!(state("archive/the pilot.txt"), Some(json!("indexed")), "{rows:?}");
+    assert_eq!(state("notes/pilot.txt"), Some(json!("deleted")), "{rows:?}");
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod evaluate;
 mod fetch;
 mod formats;
 mod functions_host;
+mod fuzz_targets;
 mod host_protocol;
 mod hostile;
 mod index;

@@ -8,6 +8,7 @@ mod stand_in;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -38,6 +39,9 @@ struct Arguments {
     /// Folder whose files are put into the container `documents` before the host starts
     #[arg(long, requires = "blob", value_name = "DIR")]
     upload: Option<PathBuf>,
+    /// Seconds between two looks at the container of the blob trigger
+    #[arg(long, value_name = "SECONDS")]
+    blob_poll: Option<u64>,
     /// An app setting, KEY=VALUE; may be given many times
     #[arg(long, value_parser = key_and_value)]
     env: Vec<(String, String)>,
@@ -59,6 +63,7 @@ async fn main() -> Result<ExitCode> {
     options.app_settings = arguments.env;
     options.function_key = arguments.function_key.unwrap_or(options.function_key);
     options.master_key = arguments.master_key.unwrap_or(options.master_key);
+    options.blob_poll_interval = arguments.blob_poll.map_or(options.blob_poll_interval, Duration::from_secs);
     options.echo = true;
     if let (Some(folder), Some((blob, queue))) = (&arguments.upload, &options.storage) {
         let storage = Storage::new(blob.clone(), queue.clone())?;

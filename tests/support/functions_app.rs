@@ -116,6 +116,17 @@ impl FunctionsApp {
 
     /// Sends an Event Grid event about a blob and waits until it was handled.
     pub async fn event(&self, kind: &str, name: &str) {
+        let data = json!({"api": "PutBlob", "sequencer": "000000000000000000000000000000000000"});
+        self.event_with(kind, name, data).await;
+    }
+
+    /// Sends the event that a blob has another name now, as a storage with folders does, and waits until it was handled.
+    pub async fn renamed(&self, name: &str, new_name: &str) {
+        let address = format!("https://devstoreaccount1.blob.core.windows.net/{}/{new_name}", self.documents);
+        self.event_with("BlobRenamed", name, json!({"api": "RenameFile", "destinationUrl": address})).await;
+    }
+
+    async fn event_with(&self, kind: &str, name: &str, data: Value) {
         let mark = self.host.mark();
         let event = json!({
             "specversion": "1.0",
@@ -124,7 +135,7 @@ impl FunctionsApp {
             "source": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/devstoreaccount1",
             "time": "2026-01-01T00:00:00Z",
             "subject": format!("/blobServices/default/containers/{}/blobs/{name}", self.documents),
-            "data": {"api": "PutBlob", "sequencer": "000000000000000000000000000000000000"},
+            "data": data,
         });
         self.host.storage().put_message(&self.events, &event.to_string()).await.expect("Azurite answers");
         self.host.invocation_after(mark, |done| done.function == "document_events" && done.succeeded()).await;

@@ -137,6 +137,7 @@ fn upsert(entry: Entry, chunking: &ChunkSettings) -> Result<(String, Upsert)> {
         title: Some(entry.title.trim().to_owned()),
         pages: None,
         blocks: blocks.into_iter().filter(|block| !block.text.is_empty()).collect(),
+        remark: None,
     };
     let readers = vec![Principal::EVERYONE.to_owned()];
     let passages = chunk(&name, &extracted, chunking);

@@ -10,6 +10,10 @@ use crate::ingest::chunk::split::{sentences, trailing_sentences};
 use crate::ingest::formats::{Block, BlockKind, Extracted};
 use crate::ingest::tokens::estimate;
 
+/// Characters of a title or heading that are repeated in each passage under it. A document of a few megabytes whose title is
+/// most of it would otherwise take gigabytes here, outside of the fence.
+const MOST_TITLE_CHARS: usize = 300;
+
 /// How large passages are. Changing it changes passages, so the index has to be made anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkSettings {
@@ -80,7 +84,7 @@ impl<'d> Chunker<'d> {
         Self {
             name,
             id: DocumentId::of(name),
-            title: document.title.as_deref().unwrap_or(name.file_name()),
+            title: clipped(document.title.as_deref().unwrap_or(name.file_name())),
             tokens,
             overlap_tokens: settings.overlap_tokens.min(tokens / 2),
             section_level: section_level(&document.blocks),
@@ -144,7 +148,7 @@ impl<'d> Chunker<'d> {
         while self.path.last().is_some_and(|&(above, _)| above >= level) {
             self.path.pop();
         }
-        self.path.push((level, unit.text));
+        self.path.push((level, clipped(unit.text)));
         self.whole_or_sentences(unit);
     }
 
@@ -180,16 +184,21 @@ impl<'d> Chunker<'d> {
         }
     }
 
-    /// Adds a unit that fits into a passage, ending the one at hand if it does not fit into that one any more.
+    /// Adds a unit that fits into a passage, ending the one at hand if it does not fit into that one any more. Headings wait
+    /// for the text under them, until they fill a passage by themselves: so none is twice as large as it should be.
     fn add(&mut self, unit: Unit<'d>) {
         if unit.text.trim().is_empty() && unit.kind != BlockKind::Code {
             return;
         }
-        if self.pending_tokens + unit.tokens > self.tokens && !self.pending.iter().all(Unit::is_opening) {
-            let carried = self.carry(&unit);
-            self.flush();
-            for unit in carried {
-                self.keep(unit);
+        if self.pending_tokens + unit.tokens > self.tokens {
+            if !self.pending.iter().all(Unit::is_opening) {
+                let carried = self.carry(&unit);
+                self.flush();
+                for unit in carried {
+                    self.keep(unit);
+                }
+            } else if self.pending_tokens >= self.tokens {
+                self.flush();
             }
         }
         self.keep(unit);
@@ -254,6 +263,11 @@ impl<'d> Chunker<'d> {
             text,
         });
     }
+}
+
+/// The beginning of a title.
+fn clipped(title: &str) -> &str {
+    title.char_indices().nth(MOST_TITLE_CHARS).map_or(title, |(end, _)| &title[..end])
 }
 
 /// Where a passage stands. The header of a table is repeated in many passages, so it counts only where it is all there is.

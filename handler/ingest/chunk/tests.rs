@@ -8,7 +8,7 @@ fn block(kind: BlockKind, text: &str, page: Option<u32>) -> Block {
 
 fn passages(blocks: Vec<Block>, tokens: usize, overlap_tokens: usize) -> Vec<Passage> {
     let name = DocumentName::parse("handbook/leave.pdf").unwrap();
-    let document = Extracted { title: None, pages: None, blocks };
+    let document = Extracted { title: None, pages: None, blocks, remark: None };
     let found = chunk(&name, &document, &ChunkSettings { tokens, overlap_tokens });
     assert_eq!(
         found,
@@ -118,4 +118,24 @@ fn cuts_long_paragraphs_at_sentences_and_code_at_lines() {
 fn has_no_passage_for_no_text() {
     assert!(passages(vec![], 100, 10).is_empty());
     assert!(passages(vec![block(Paragraph, "  ", None)], 100, 10).is_empty());
+}
+
+#[test]
+fn repeats_only_the_beginning_of_an_endless_title() {
+    let endless = "words ".repeat(20_000);
+    let name = DocumentName::parse("endless.eml").unwrap();
+    let blocks =
+        vec![block(Heading(1), &endless, None), block(Heading(2), &endless, None), block(Paragraph, "End.", None)];
+    let document = Extracted { title: Some(endless.clone()), pages: None, blocks };
+    let found = chunk(&name, &document, &ChunkSettings { tokens: 100, overlap_tokens: 10 });
+    let repeated =
+        |passage: &Passage| passage.title.len() + passage.heading_path.iter().map(String::len).sum::<usize>();
+    assert!(found.len() > 200, "{}", found.len());
+    assert!(found.iter().all(|passage| estimate(&passage.text) < 200), "headings alone fill passages too");
+    let most = found.iter().map(repeated).max();
+    assert!(most <= Some(3 * MOST_TITLE_CHARS), "{most:?}");
+    assert!(found[0].title.starts_with("words words "));
+    // The text itself stays whole.
+    let text_bytes: usize = found.iter().map(|passage| passage.text.len()).sum();
+    assert!(text_bytes >= 2 * (endless.len() - found.len() * 2), "{text_bytes} of {}", 2 * endless.len());
 }

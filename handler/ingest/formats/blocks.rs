@@ -57,7 +57,7 @@ impl Blocks {
     /// Ends the collection. A title without text counts as none.
     pub fn finish(self, title: Option<String>, pages: Option<u32>) -> Extracted {
         let title = title.map(|title| clean(&title, false)).filter(|title| !title.is_empty());
-        Extracted { title, pages, blocks: self.blocks }
+        Extracted { title, pages, blocks: self.blocks, remark: None }
     }
 }
 

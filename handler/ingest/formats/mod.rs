@@ -41,6 +41,9 @@ pub struct Extracted {
     pub pages: Option<u32>,
     /// Its headings, paragraphs, table rows and code; none of them without text.
     pub blocks: Vec<Block>,
+    /// A sentence for a person when not all of the document could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
 }
 
 /// A piece of text of one kind on one page or at one place.

@@ -4,6 +4,7 @@
 mod addresses;
 mod cut_bodies;
 mod damaged_documents;
+mod damaged_variants;
 mod envelopes;
 mod packages;
 mod pdfs;

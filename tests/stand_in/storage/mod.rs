@@ -5,6 +5,8 @@ pub mod blobs;
 pub mod queues;
 mod xml;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +22,8 @@ const ACCOUNT: &str = "devstoreaccount1";
 /// The emulator's published key; it protects nothing.
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const VERSION: &str = "2023-11-03";
+/// The emulator closes connections that were idle for five seconds; one that is about to be closed is not used again.
+const IDLE: Duration = Duration::from_secs(2);
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// The two services of one account. Cheap to clone.
@@ -48,7 +52,11 @@ impl Storage {
                 bail!("{endpoint} must end in /{ACCOUNT}");
             }
         }
-        let http = reqwest::Client::builder().no_proxy().build().context("build the storage client")?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_idle_timeout(IDLE)
+            .build()
+            .context("build the storage client")?;
         Ok(Self { blob, queue, http })
     }
 

@@ -7,6 +7,7 @@ mod layout;
 mod lines;
 mod paragraph;
 mod running;
+mod wholeness;
 
 use encoding_rs::{UTF_16BE, UTF_16LE, WINDOWS_1252};
 use hayro_interpret::hayro_syntax::content::TypedIter;
@@ -60,7 +61,9 @@ fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted> {
     let mut blocks = Blocks::new(limits);
     layout::write_blocks(pages, &mut blocks)?;
     let title = own_title(&pdf).or_else(|| blocks.first_heading());
-    Ok(blocks.finish(title, u32::try_from(page_count).ok()))
+    let mut extracted = blocks.finish(title, u32::try_from(page_count).ok());
+    extracted.remark = wholeness::remark(&pdf, bytes, page_count, drawn.damaged_pages, limits.max_pages as usize);
+    Ok(extracted)
 }
 
 /// What a file that cannot be opened is told.

@@ -1,0 +1,3 @@
+#![no_main]
+
+knowledge_worker_fuzz::fuzz_reader!("xlsx");

@@ -1,0 +1,54 @@
+"""Measures the program and prints one JSON line a figure. What is measured, and against what, is in docs/benchmarks.md.
+
+CPU and memory are the figures to trust: on a machine that others use too, wall times say more about them than about us.
+
+  start    from the start of the process to its answers
+  chat     the cost of an answer while many ask
+  ingest   reading documents, beside a Python pipeline on the same files
+  storm    ten thousand documents through the stand-in for the Functions host: uploaded, replaced, deleted, damaged
+"""
+
+import argparse
+import pathlib
+import signal
+import sys
+import tempfile
+
+import handler
+from handler import say
+
+from .chat import bench_chat
+from .figures import FAILED
+from .ingest import bench_ingest
+from .start import bench_start
+from .storm import bench_storm
+
+BENCHES = {"start": bench_start, "chat": bench_chat, "ingest": bench_ingest, "storm": bench_storm}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="+", choices=[*BENCHES, "all"], metavar="NAME", help=", ".join([*BENCHES, "all"]))
+    parser.add_argument("--quick", action="store_true", help="fewer runs: to see that it works, not to publish")
+    parser.add_argument("--program", type=pathlib.Path, help="a program other than the package's")
+    parser.add_argument("--documents", type=int, metavar="N", help="how many documents storm sends")
+    parser.add_argument("--pdfs", type=pathlib.Path, metavar="DIR", help="PDFs that ingest reads besides those it makes")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other documents")
+    arguments = parser.parse_args()
+    program = arguments.program or next((path for path in handler.RELEASE_PROGRAMS if path.exists()), None)
+    if program is None:
+        raise SystemExit("scripts/bench: there is no release program; run scripts/package")
+    if not arguments.program:
+        handler.warn_if_older_than_sources(program)
+    for name in BENCHES if "all" in arguments.names else arguments.names:
+        with tempfile.TemporaryDirectory() as folder:
+            BENCHES[name](program.resolve(), pathlib.Path(folder), arguments)
+    if FAILED:
+        say(f"goals missed: {', '.join(FAILED)}")
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    main()
