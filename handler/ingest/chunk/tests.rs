@@ -126,7 +126,7 @@ fn repeats_only_the_beginning_of_an_endless_title() {
     let name = DocumentName::parse("endless.eml").unwrap();
     let blocks =
         vec![block(Heading(1), &endless, None), block(Heading(2), &endless, None), block(Paragraph, "End.", None)];
-    let document = Extracted { title: Some(endless.clone()), pages: None, blocks };
+    let document = Extracted { title: Some(endless.clone()), pages: None, remark: None, blocks };
     let found = chunk(&name, &document, &ChunkSettings { tokens: 100, overlap_tokens: 10 });
     let repeated =
         |passage: &Passage| passage.title.len() + passage.heading_path.iter().map(String::len).sum::<usize>();
