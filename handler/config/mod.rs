@@ -271,15 +271,8 @@ fn model(reader: &mut Reader<'_>) -> Option<OpenAiSettings> {
         }
     };
     let api_version = reader.text("AZURE_OPENAI_API_VERSION");
-    let settings = OpenAiSettings {
-        endpoint,
-        api_key,
-        model: name,
-        kind,
-        api_version,
-        temperature: None,
-        connect_timeout: CONNECT_TIMEOUT,
-    };
+    let settings =
+        OpenAiSettings { endpoint, api_key, model: name, kind, api_version, connect_timeout: CONNECT_TIMEOUT };
     Some(settings)
 }
 

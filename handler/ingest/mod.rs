@@ -16,5 +16,4 @@ pub mod public_address;
 pub mod reconcile;
 pub mod rights;
 pub mod settled;
-pub mod tokens;
 pub mod web_name;

@@ -15,7 +15,6 @@ use super::history::Happening;
 use super::ledger::{Ledger, LedgerRow, State};
 use super::locks::NameLocks;
 use super::rights::{RightsSettings, Standing};
-use super::tokens;
 use crate::clock::Clock;
 use crate::crash;
 use crate::document::{DocumentId, DocumentName, DocumentVersion, Passage, content_hash};
@@ -26,6 +25,7 @@ use crate::index::segments::segment::Row;
 use crate::index::segments::writer::Upsert;
 use crate::stores::blobs::{Blob, BlobMeta, BlobStore};
 use crate::telemetry::one_line;
+use crate::tokens;
 
 /// Raised whenever extraction or chunking change what they make of a document.
 const RECIPE_VERSION: u32 = 3;
