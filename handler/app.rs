@@ -5,19 +5,22 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::chat::retriever::Retriever;
 use crate::chat::{Chat, ChatSettings};
 use crate::clock::Clock;
 use crate::config::{BlobHome, Config};
 use crate::error::Result;
 use crate::index::Index;
 use crate::index::segments::{SegmentIndex, SegmentSettings};
+use crate::ingest::embed::Embedder;
 use crate::ingest::extract::Extractor;
 use crate::ingest::fetch::{FetchSettings, Fetcher, Laboratory};
 use crate::ingest::ledger::Ledger;
 use crate::ingest::locks::NameLocks;
 use crate::ingest::pipeline::Ingest;
 use crate::models::ChatModel;
-use crate::models::openai::OpenAiModel;
+use crate::models::embedding::EmbeddingModel;
+use crate::models::openai::{OpenAiEmbeddings, OpenAiModel};
 use crate::stores::blobs::BlobStore;
 use crate::stores::blobs::azure::AzureBlobs;
 use crate::stores::blobs::local::LocalBlobs;
@@ -38,6 +41,8 @@ pub struct App {
     pub ingest: Ingest,
     /// How pages and files come from the web.
     pub fetcher: Fetcher,
+    /// How passages are found for a question.
+    pub retriever: Arc<Retriever>,
     /// How questions become answers.
     pub chat: Arc<Chat>,
     /// The time.
@@ -65,11 +70,17 @@ impl App {
         };
         let segments = SegmentIndex::new(open_blobs(&config.index)?, segment_settings, clock.clone());
         let index = Arc::new(Index::on_segments(segments, config.ranking.clone()));
+        let embeddings = config.embedding.clone().map(OpenAiEmbeddings::open).transpose()?;
+        let embeddings = embeddings.map(|server| Arc::new(EmbeddingModel::open_ai(server)));
+        let embedder = |model: &Arc<EmbeddingModel>| {
+            Embedder::new(Arc::clone(model), Arc::clone(&records), config.embedding_price)
+        };
         let ingest = Ingest {
             documents: Arc::clone(&documents),
             ledger: Ledger::new(Arc::clone(&records), clock.clone(), config.ingest.lease),
             index: Arc::clone(&index),
             extractor: Arc::new(Extractor::new(config.extract.clone())),
+            embedder: embeddings.as_ref().map(embedder),
             settings: config.ingest.clone(),
             clock: clock.clone(),
             locks: NameLocks::default(),
@@ -78,9 +89,10 @@ impl App {
             Some(settings) => ChatModel::OpenAi(OpenAiModel::open(settings.clone())?),
             None => ChatModel::Extractive,
         };
-        let chat = Arc::new(Chat { index: Arc::clone(&index), model, settings: chat_settings(&config) });
+        let retriever = Arc::new(Retriever::new(Arc::clone(&index), embeddings, config.answer_timeout));
+        let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings: chat_settings(&config) });
         let fetcher = Fetcher::new(fetch_settings(&config), Laboratory::default());
-        Ok(Self { config, documents, records, index, ingest, fetcher, chat, clock })
+        Ok(Self { config, documents, records, index, ingest, fetcher, retriever, chat, clock })
     }
 
     /// The longest that maintenance may work, so that it can still say what it did before the invocation must end.

@@ -2,7 +2,8 @@
 //! they compile to nothing.
 
 /// The steps of ingestion after each of which the process can be stopped.
-pub const POINTS: &[&str] = &["claimed", "fetched", "extracted", "segment-stored", "swapped", "finished", "removed"];
+pub const POINTS: &[&str] =
+    &["claimed", "fetched", "extracted", "embedded", "segment-stored", "swapped", "finished", "removed"];
 
 #[cfg(feature = "crash-points")]
 static ARMED: std::sync::OnceLock<String> = std::sync::OnceLock::new();

@@ -17,3 +17,4 @@ pub mod ingest;
 pub mod models;
 pub mod stores;
 pub mod telemetry;
+pub mod tokens;

@@ -9,6 +9,7 @@ pub mod marker;
 pub mod prompt;
 pub mod question;
 pub mod retrieve;
+pub mod retriever;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,14 +18,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::question::Question;
+use self::retriever::{Retrieval, Retriever};
 use crate::document::{DocumentId, DocumentName, Passage};
-use crate::index::Index;
 use crate::models::{ChatModel, Usage};
 
 /// Everything that answering needs, wired once at start.
 pub struct Chat {
-    /// Where passages are found.
-    pub index: Arc<Index>,
+    /// How passages are found.
+    pub retriever: Arc<Retriever>,
     /// Who words the answers.
     pub model: ChatModel,
     /// The limits.
@@ -137,6 +138,8 @@ pub struct Context {
     pub generation: u64,
     /// What was searched for: the question, with the one before it when it makes no sense alone.
     pub query: String,
+    /// How it was searched for.
+    pub retrieval: Retrieval,
 }
 
 impl fmt::Debug for Context {
@@ -144,6 +147,7 @@ impl fmt::Debug for Context {
         f.debug_struct("Context")
             .field("passages", &self.passages.len())
             .field("generation", &self.generation)
+            .field("retrieval", &self.retrieval)
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,13 @@
 //! From a question to numbered passages. What enters is a principal and a request, what leaves is the context of the
-//! answer with the question's weighted terms. It is the only place of chat that searches, and it always searches as somebody.
+//! answer with the question's weighted terms. It is the only place of answering that searches, and it always searches as
+//! somebody.
 
 use crate::chat::evidence::{QuestionTerms, question_terms};
+use crate::chat::retriever::Retriever;
 use crate::chat::{ChatRequest, ChatSettings, CitedPassage, Context, Role};
 use crate::document::Principal;
 use crate::error::Result;
-use crate::index::{Index, Query};
+use crate::index::Index;
 
 /// A question with at most this many telling words leans on the one before it.
 const LEANING_TERMS: usize = 2;
@@ -21,19 +23,20 @@ pub struct Retrieved {
 
 /// Searches for a question as `principal`.
 pub async fn retrieve(
-    index: &Index,
+    retriever: &Retriever,
     principal: &Principal,
     request: &ChatRequest,
     settings: &ChatSettings,
 ) -> Result<Retrieved> {
     let question = request.question.as_str();
+    let index = retriever.index();
     let telling = evidence_terms_of(index, question);
     let (text, question_start) = query_text(request, telling);
-    let found = index.search(principal, &Query::words(text.clone(), settings.passages)).await?;
+    let (found, retrieval) = retriever.search(principal, &text, settings.passages).await?;
     let terms = question_terms(&text, question_start, &index.analyze(&text), &found.terms);
     let numbered = found.hits.into_iter().take(settings.passages).enumerate();
     let passages = numbered.map(|(at, hit)| CitedPassage { number: at + 1, passage: hit.passage }).collect();
-    Ok(Retrieved { context: Context { passages, generation: found.generation, query: text }, terms })
+    Ok(Retrieved { context: Context { passages, generation: found.generation, query: text, retrieval }, terms })
 }
 
 fn evidence_terms_of(index: &Index, question: &str) -> usize {

@@ -28,7 +28,8 @@ pub(super) fn port_of(source: &Source) -> Option<u16> {
 /// Serves until the order to stop.
 pub(super) async fn run(app: Arc<App>, port: u16) -> Result<ExitCode> {
     let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-    info!(port, version = env!("CARGO_PKG_VERSION"), "ready for the Functions host");
+    let retrieval = app.retriever.describe();
+    info!(port, version = env!("CARGO_PKG_VERSION"), retrieval, "ready for the Functions host");
     serve(listener, functions::host_router(app), stop::ordered()).await;
     Ok(ExitCode::from(EXIT_RESTART))
 }

@@ -9,7 +9,6 @@ use crate::app::App;
 use crate::chat::question::Question;
 use crate::document::Principal;
 use crate::error::Result;
-use crate::index::Query;
 
 /// Characters of a passage that are shown.
 const EXCERPT_CHARS: usize = 240;
@@ -28,12 +27,11 @@ pub(super) struct SearchArgs {
 pub(super) async fn run(app: &App, args: SearchArgs, json: bool) -> Result<ExitCode> {
     let question = Question::parse(&args.query.join(" "), app.config.max_message_chars)?;
     super::warn_if_empty(app).await?;
-    let query = Query::words(question.as_str(), args.top);
-    let found = app.index.search(&Principal::anonymous(), &query).await?;
+    let (found, retrieval) = app.retriever.search(&Principal::anonymous(), question.as_str(), args.top).await?;
     if json {
         let passages: Vec<_> =
             found.hits.iter().map(|hit| json!({"source": hit.passage.source(), "passage": hit.passage})).collect();
-        println!("{}", json!({"results": passages, "generation": found.generation}));
+        println!("{}", json!({"results": passages, "generation": found.generation, "retrieval": retrieval}));
     } else {
         for (number, hit) in found.hits.iter().enumerate() {
             let headings = hit.passage.heading_path.join(" > ");

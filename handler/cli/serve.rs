@@ -33,8 +33,9 @@ pub(super) async fn run(app: Arc<App>, args: ServeArgs) -> Result<ExitCode> {
         BlobHome::Folder(folder) => folder.canonicalize().ok(),
         BlobHome::Container { .. } => None,
     };
-    info!(address = %address, documents = app.documents.location(), "serving");
-    eprintln!("Knowledge Worker answers at http://{address}/  (documents: {})", app.documents.location());
+    let (documents, retrieval) = (app.documents.location(), app.retriever.describe());
+    info!(address = %address, documents, retrieval, "serving");
+    eprintln!("Knowledge Worker answers at http://{address}/  (documents: {documents}; retrieval: {retrieval})");
     let caller = Arc::clone(&app);
     let invoke: Invoke = Arc::new(move |name, envelope| {
         let deadline = caller.config.invocation_timeout;

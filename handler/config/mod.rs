@@ -1,14 +1,13 @@
 //! Settings become one typed [`Config`], from any source, with every problem reported at once. Nobody else reads the
 //! environment.
 
+mod models;
 pub mod settings;
 pub mod source;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use url::Url;
 
 use self::source::{Problem, Reader, Source};
 use crate::document::Principal;
@@ -19,7 +18,7 @@ use crate::ingest::extract::ExtractSettings;
 use crate::ingest::formats::ExtractLimits;
 use crate::ingest::pipeline::IngestSettings;
 use crate::ingest::rights::{RightsSettings, folder_rules};
-use crate::models::openai::{OpenAiSettings, ServerKind};
+use crate::models::openai::{EmbeddingSettings, OpenAiSettings};
 use crate::stores::shared_key::StorageAccount;
 
 /// Variables that the platform sets and that are no settings of ours.
@@ -31,8 +30,6 @@ pub const PLATFORM_VARIABLES: &[&str] = &[
     "KNOWLEDGE_WORKER_CRASH_AT",
 ];
 
-/// How long connecting to a model may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// CPU seconds for each second that reading a document may take: it may use two threads at most.
 const CPU_PER_WALL: u64 = 1;
 
@@ -79,6 +76,10 @@ pub struct Config {
     pub fetch_ports: Vec<u16>,
     /// The chat model; extractive answers without one.
     pub model: Option<OpenAiSettings>,
+    /// The embedding model; retrieval by words alone without one.
+    pub embedding: Option<EmbeddingSettings>,
+    /// Price of a million tokens of the embedding model.
+    pub embedding_price: Option<f64>,
     /// Passages an answer may rest on.
     pub chat_passages: usize,
     /// Characters of a question.
@@ -124,7 +125,9 @@ impl Config {
             extract: extract_settings(&mut reader, program),
             ingest: ingest_settings(&mut reader, invocation_timeout),
             fetch_ports: fetch_ports(&mut reader),
-            model: model(&mut reader),
+            model: models::chat(&mut reader),
+            embedding: models::embedding(&mut reader),
+            embedding_price: models::embedding_price(&mut reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars: bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000),
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
@@ -244,43 +247,6 @@ fn ingest_settings(reader: &mut Reader<'_>, lease: Duration) -> IngestSettings {
         chunk: ChunkSettings { tokens, overlap_tokens },
         lease,
     }
-}
-
-fn model(reader: &mut Reader<'_>) -> Option<OpenAiSettings> {
-    let azure =
-        reader.text("AZURE_OPENAI_ENDPOINT").map(|endpoint| ("AZURE_OPENAI_ENDPOINT", endpoint, ServerKind::Azure));
-    let other = reader.text("OPENAI_BASE_URL").map(|endpoint| ("OPENAI_BASE_URL", endpoint, ServerKind::Compatible));
-    let (setting, endpoint, kind) = azure.or(other)?;
-    let (key, model) = match kind {
-        ServerKind::Azure => ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_CHAT_DEPLOYMENT"),
-        ServerKind::Compatible => ("OPENAI_API_KEY", "OPENAI_MODEL"),
-    };
-    let api_key = reader.secret(key);
-    if kind == ServerKind::Azure && api_key.is_none() {
-        reader.problem(key, "must be set with AZURE_OPENAI_ENDPOINT");
-    }
-    let Some(name) = reader.text(model) else {
-        reader.problem(model, format!("must be set with {setting}"));
-        return None;
-    };
-    let endpoint = match Url::parse(&endpoint) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
-        _ => {
-            reader.problem(setting, "must be a web address");
-            return None;
-        }
-    };
-    let api_version = reader.text("AZURE_OPENAI_API_VERSION");
-    let settings = OpenAiSettings {
-        endpoint,
-        api_key,
-        model: name,
-        kind,
-        api_version,
-        temperature: None,
-        connect_timeout: CONNECT_TIMEOUT,
-    };
-    Some(settings)
 }
 
 fn rights_settings(reader: &mut Reader<'_>) -> RightsSettings {

@@ -105,6 +105,32 @@ pub const SETTINGS: &[Setting] = &[
     unset("OPENAI_BASE_URL", "Address of any server with the OpenAI API, for example `http://127.0.0.1:11434/v1`."),
     secret("OPENAI_API_KEY", "Its key, if it wants one."),
     unset("OPENAI_MODEL", "The model to ask for there."),
+    unset(
+        "AZURE_OPENAI_EMBEDDING_DEPLOYMENT",
+        "The deployment of an embedding model. With one, passages are found by meaning beside words.",
+    ),
+    unset(
+        "AZURE_OPENAI_EMBEDDING_ENDPOINT",
+        "Address of the Azure OpenAI resource with that deployment. Default: `AZURE_OPENAI_ENDPOINT`.",
+    ),
+    secret(
+        "AZURE_OPENAI_EMBEDDING_API_KEY",
+        "Its key. Default: `AZURE_OPENAI_API_KEY`, unless the address is another one.",
+    ),
+    unset(
+        "OPENAI_EMBEDDING_MODEL",
+        "The same with any server that has the OpenAI API: the embedding model to ask for, for example `nomic-embed-text`.",
+    ),
+    unset("OPENAI_EMBEDDING_BASE_URL", "Address of the server with that model. Default: `OPENAI_BASE_URL`."),
+    secret("OPENAI_EMBEDDING_API_KEY", "Its key. Default: `OPENAI_API_KEY`, unless the address is another one."),
+    unset(
+        "EMBEDDING_DIMENSIONS",
+        "Length of the vectors to ask for, for models that know several. Default: what the model gives.",
+    ),
+    unset(
+        "EMBEDDING_PRICE_PER_MILLION",
+        "Price of a million tokens of the embedding model, in the currency you like. With it, documents show what they cost.",
+    ),
     plain("CHAT_PASSAGES", "6", "Passages that an answer may rest on."),
     plain("MAX_MESSAGE_LENGTH", "1000", "Characters of a question."),
     plain("MAX_ANSWER_TOKENS", "800", "Tokens a model may answer with."),

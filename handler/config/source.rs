@@ -156,7 +156,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn problem(&mut self, name: &'static str, problem: impl fmt::Display) {
-        self.problems.push(Problem { name, problem: problem.to_string() });
+        let problem = Problem { name, problem: problem.to_string() };
+        // Two that need the same setting are one problem.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     /// Takes a result, and its error as the problem of a setting.

@@ -97,7 +97,7 @@ fn search_thought(found: &Context) -> Value {
     json!({
         "title": "Search",
         "description": found.query,
-        "props": { "passages": found.passages.len(), "generation": found.generation },
+        "props": { "passages": found.passages.len(), "generation": found.generation, "retrieval": found.retrieval },
     })
 }
 

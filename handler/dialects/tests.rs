@@ -5,6 +5,7 @@ use futures_util::stream;
 use serde_json::json;
 
 use super::*;
+use crate::chat::retriever::Retrieval;
 use crate::chat::{CitedPassage, Context, Done, Role};
 use crate::models::Usage;
 use crate::models::fixture::passage;
@@ -128,7 +129,12 @@ fn events() -> Vec<ChatEvent> {
         quote: passage.text.clone(),
     };
     vec![
-        ChatEvent::Context(Context { passages: vec![cited], generation: 9, query: "Leave?".to_owned() }),
+        ChatEvent::Context(Context {
+            passages: vec![cited],
+            generation: 9,
+            query: "Leave?".to_owned(),
+            retrieval: Retrieval::Lexical,
+        }),
         ChatEvent::Text("25 days".to_owned()),
         ChatEvent::Citation(citation.clone()),
         ChatEvent::Text(".".to_owned()),

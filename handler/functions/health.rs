@@ -45,6 +45,7 @@ async fn verdict(app: &App, kept: &Kept) -> Value {
         services.insert(name.to_owned(), json!(if healthy { "healthy" } else { "unhealthy" }));
     }
     services.insert("model".to_owned(), json!(app.chat.model.name()));
+    services.insert("retrieval".to_owned(), json!(app.retriever.retrieval()));
     let status = if documents && index && records { "healthy" } else { "degraded" };
     let verdict = json!({"status": status, "services": services, "version": env!("CARGO_PKG_VERSION")});
     *kept.lock().expect("no holder of this lock panics") = Some((Instant::now(), verdict.clone()));

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::access;
 use crate::app::App;
 use crate::chat::question::Question;
+use crate::chat::retriever::Retrieval;
 use crate::document::Passage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
-use crate::index::Query;
 
 /// Bytes of a request.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -34,6 +34,7 @@ struct SearchRequest {
 struct SearchAnswer {
     results: Vec<SearchResult>,
     generation: u64,
+    retrieval: Retrieval,
 }
 
 #[derive(Serialize)]
@@ -63,10 +64,9 @@ async fn find(app: &App, request: Request) -> Result<SearchAnswer> {
         return Err(Error::new(ErrorKind::InvalidRequest, format!("`top_results` must be from 1 to {MAX_RESULTS}")));
     }
     let question = Question::parse(&asked.query, app.config.max_message_chars)?;
-    let query = Query::words(question.as_str(), asked.top_results);
-    let found = app.index.search(&principal, &query).await?;
+    let (found, retrieval) = app.retriever.search(&principal, question.as_str(), asked.top_results).await?;
     let results = found.hits.into_iter().map(|hit| SearchResult { source: hit.passage.source(), passage: hit.passage });
-    Ok(SearchAnswer { results: results.collect(), generation: found.generation })
+    Ok(SearchAnswer { results: results.collect(), generation: found.generation, retrieval })
 }
 
 fn default_results() -> usize {

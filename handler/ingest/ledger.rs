@@ -88,6 +88,12 @@ pub struct LedgerRow {
     pub passages: u32,
     /// Estimated tokens of those passages.
     pub tokens: u64,
+    /// Tokens that the embedding model has counted for the document so far, in all its versions and attempts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub embedding_tokens: u64,
+    /// What they cost at the price of their time; none while no price was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding_cost: Option<f64>,
     /// Milliseconds of the last successful ingestion, by phase.
     pub phases_ms: BTreeMap<String, u64>,
     /// When the document was first seen.
@@ -121,6 +127,8 @@ impl LedgerRow {
             remark: None,
             passages: 0,
             tokens: 0,
+            embedding_tokens: 0,
+            embedding_cost: None,
             phases_ms: BTreeMap::new(),
             first_seen: now,
             updated: now,
@@ -140,6 +148,14 @@ impl LedgerRow {
         self.category.clone_from(&standing.category);
         if self.passages == 0 {
             self.readers.clone_from(&standing.readers);
+        }
+    }
+
+    /// Adds what embedding has cost.
+    pub fn pays(&mut self, tokens: u64, cost: Option<f64>) {
+        self.embedding_tokens += tokens;
+        if let Some(cost) = cost {
+            self.embedding_cost = Some(self.embedding_cost.unwrap_or(0.0) + cost);
         }
     }
 
@@ -343,6 +359,11 @@ impl Ledger {
     async fn read(&self, id: &DocumentId) -> Result<Option<(LedgerRow, String)>> {
         self.records.get(PARTITION, id.as_str()).await?.map(parse).transpose()
     }
+}
+
+/// What is nought is not shown.
+pub(super) fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn parse(record: Record) -> Result<(LedgerRow, String)> {

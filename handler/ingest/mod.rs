@@ -1,8 +1,9 @@
-//! A blob becomes passages: claim, check, fetch, extract, chunk, index, finish. Enters: names of blobs. Leaves: passages in
-//! the index and a row in the ledger. Knows nothing of chat and asks no chat model.
+//! A blob becomes passages: claim, check, fetch, extract, chunk, embed, index, finish. Enters: names of blobs. Leaves: passages
+//! in the index and a row in the ledger. Knows nothing of chat and asks no chat model.
 
 pub mod by_hand;
 pub mod chunk;
+pub mod embed;
 pub mod extract;
 pub mod fetch;
 pub mod formats;
@@ -16,5 +17,4 @@ pub mod public_address;
 pub mod reconcile;
 pub mod rights;
 pub mod settled;
-pub mod tokens;
 pub mod web_name;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::ledger::{Ledger, LedgerPage, LedgerRow, State};
+use super::ledger::{Ledger, LedgerPage, LedgerRow, State, is_zero};
 use crate::error::Result;
 
 /// Rows read from the store at once while a page is filled or sums are made.
@@ -29,7 +29,7 @@ impl LedgerFilter {
 }
 
 /// The ledger in numbers. Documents that are gone count under their state and nowhere else.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LedgerStats {
     /// Documents that are in storage.
     pub documents: u64,
@@ -47,6 +47,12 @@ pub struct LedgerStats {
     pub passages: u64,
     /// Estimated tokens of those passages.
     pub tokens: u64,
+    /// Tokens that the embedding model has counted for them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub embedding_tokens: u64,
+    /// What they cost; none while no price was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_cost: Option<f64>,
 }
 
 impl LedgerStats {
@@ -64,6 +70,10 @@ impl LedgerStats {
         self.pages += u64::from(row.pages.unwrap_or(0));
         self.passages += u64::from(row.passages);
         self.tokens += row.tokens;
+        self.embedding_tokens += row.embedding_tokens;
+        if let Some(cost) = row.embedding_cost {
+            self.embedding_cost = Some(self.embedding_cost.unwrap_or(0.0) + cost);
+        }
     }
 }
 

@@ -7,18 +7,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::time::Instant as Deadline;
 use tracing::{info, warn};
 
 use super::chunk::{ChunkSettings, chunk};
+use super::embed::Embedder;
 use super::extract::Extractor;
 use super::history::Happening;
 use super::ledger::{Ledger, LedgerRow, State};
 use super::locks::NameLocks;
 use super::rights::{RightsSettings, Standing};
-use super::tokens;
 use crate::clock::Clock;
 use crate::crash;
-use crate::document::{DocumentId, DocumentName, DocumentVersion, Passage, content_hash};
+use crate::document::{DocumentId, DocumentName, DocumentVersion, Embedding, Passage, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
 use crate::index::segments::manifest::Outcome;
@@ -26,6 +27,7 @@ use crate::index::segments::segment::Row;
 use crate::index::segments::writer::Upsert;
 use crate::stores::blobs::{Blob, BlobMeta, BlobStore};
 use crate::telemetry::one_line;
+use crate::tokens;
 
 /// Raised whenever extraction or chunking change what they make of a document.
 const RECIPE_VERSION: u32 = 3;
@@ -60,6 +62,8 @@ pub struct Ingest {
     pub index: Arc<Index>,
     /// How their text is read.
     pub extractor: Arc<Extractor>,
+    /// How their passages get embeddings; none when there is no embedding model.
+    pub embedder: Option<Embedder>,
     /// The numbers.
     pub settings: IngestSettings,
     /// The time.
@@ -105,6 +109,8 @@ struct Read {
     pages: Option<u32>,
     remark: Option<String>,
     passages: Vec<Passage>,
+    /// One for each passage; none without an embedding model.
+    embeddings: Option<Vec<Embedding>>,
     phases_ms: BTreeMap<String, u64>,
 }
 
@@ -114,6 +120,11 @@ impl Ingest {
     /// Idempotent: a second run finds everything as it should be and answers [`Synced::Unchanged`]. An error is passing:
     /// it is in the ledger, and the caller should have the event delivered again.
     pub async fn sync(&self, name: &DocumentName) -> Result<Synced> {
+        self.sync_until(name, self.embed_deadline()).await
+    }
+
+    /// The same for callers whose invocation ends at another time: embedding, which may take long, is over by `embed_until`.
+    pub(super) async fn sync_until(&self, name: &DocumentName, embed_until: Deadline) -> Result<Synced> {
         let id = DocumentId::of(name);
         let _alone = self.locks.lock(&id).await;
         // Storage may say nothing of it; then its name alone decides who may know.
@@ -135,7 +146,7 @@ impl Ingest {
             let standing = self.standing(&found);
             let row = self.ledger.claim(&id, name.as_str(), &version, &standing, found.size_bytes).await?;
             crash::point("claimed");
-            let attempt = self.attempt(name, &found, &row, overruled).await;
+            let attempt = self.attempt(name, &found, &row, embed_until, overruled).await;
             // Whoever replaced or deleted the document meanwhile may have had to give way to us: look once more. What is
             // no longer in storage neither counts as done nor may it fail those who came after.
             if self.documents.head(name.as_str()).await?.as_ref().map(version_of) != Some(version.clone()) {
@@ -185,7 +196,8 @@ impl Ingest {
     pub fn recipe(&self, standing: &Standing) -> String {
         let (chunk, analyzer) = (&self.settings.chunk, self.index.analyzer_name());
         let standing = standing.mark();
-        format!("{RECIPE_VERSION}/{analyzer}/{}-{}/{standing}", chunk.tokens, chunk.overlap_tokens)
+        let embedded = self.embedder.as_ref().map(|embedder| format!("/{}", embedder.word())).unwrap_or_default();
+        format!("{RECIPE_VERSION}/{analyzer}/{}-{}/{standing}{embedded}", chunk.tokens, chunk.overlap_tokens)
     }
 
     /// Takes a document out that storage no longer has; `None` when it is back meanwhile.
@@ -210,6 +222,7 @@ impl Ingest {
         name: &DocumentName,
         found: &BlobMeta,
         row: &LedgerRow,
+        embed_until: Deadline,
         overruled: bool,
     ) -> Result<Attempt> {
         let id = &row.id;
@@ -232,11 +245,24 @@ impl Ingest {
         let mut read = self.read(name, blob).await?;
         read.phases_ms.insert("fetch".to_owned(), fetch_ms);
         crash::point("extracted");
-        let current = self.documents.head(name.as_str()).await?.as_ref().map(version_of);
-        if current.as_ref() != Some(&read.version) {
+        // Asked twice, because embedding costs money before and time after.
+        if !self.is_current(name, &read.version).await? {
             return Ok(Attempt::StartOver);
         }
+        let embedding = Instant::now();
+        if let Some(embeddings) = self.embeddings(row, &read.passages, embed_until).await? {
+            read.embeddings = Some(embeddings);
+            read.phases_ms.insert("embed".to_owned(), elapsed_ms(embedding));
+            crash::point("embedded");
+            if !self.is_current(name, &read.version).await? {
+                return Ok(Attempt::StartOver);
+            }
+        }
         self.publish(name, row, read, overruled).await
+    }
+
+    async fn is_current(&self, name: &DocumentName, version: &DocumentVersion) -> Result<bool> {
+        Ok(self.documents.head(name.as_str()).await?.as_ref().map(version_of).as_ref() == Some(version))
     }
 
     fn check_size(&self, found: &BlobMeta) -> Result<()> {
@@ -264,7 +290,7 @@ impl Ingest {
         }
         let phases_ms =
             BTreeMap::from([("extract".to_owned(), extract_ms), ("chunk".to_owned(), elapsed_ms(chunking))]);
-        Ok(Read { version, standing, content_hash, pages, remark, passages, phases_ms })
+        Ok(Read { version, standing, content_hash, pages, remark, passages, embeddings: None, phases_ms })
     }
 
     /// Makes the version visible and says so in the ledger.
@@ -273,8 +299,9 @@ impl Ingest {
         let count = u32::try_from(read.passages.len()).unwrap_or(u32::MAX);
         let token_count: usize = read.passages.iter().map(|passage| tokens::estimate(&passage.text)).sum();
         let (standing, recipe) = (&read.standing, self.recipe(&read.standing));
-        let to_row = |passage| Row { passage, readers: standing.readers.clone(), embedding: None };
-        let rows = read.passages.into_iter().map(to_row).collect();
+        let embeddings = read.embeddings.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
+        let to_row = |(passage, embedding)| Row { passage, readers: standing.readers.clone(), embedding };
+        let rows = read.passages.into_iter().zip(embeddings).map(to_row).collect();
         let upsert = Upsert {
             name: name.clone(),
             version: read.version.clone(),

@@ -118,7 +118,9 @@ impl Ingest {
             }
         }
         let mut done = futures_util::stream::iter(tasks)
-            .map(|task| async move { if Instant::now() >= deadline { None } else { Some(self.repair(task).await) } })
+            .map(|task| async move {
+                if Instant::now() >= deadline { None } else { Some(self.repair(task, deadline).await) }
+            })
             .buffer_unordered(CONCURRENCY);
         while let Some(outcome) = done.next().await {
             match outcome {
@@ -205,9 +207,10 @@ impl Ingest {
         }
     }
 
-    async fn repair(&self, task: Task) -> Result<Synced> {
+    async fn repair(&self, task: Task, deadline: Instant) -> Result<Synced> {
+        let embed_until = self.embed_deadline_in_a_run(deadline.into());
         let repaired = match DocumentName::parse(&task.name) {
-            Ok(name) if DocumentId::of(&name) == task.id => match self.sync(&name).await {
+            Ok(name) if DocumentId::of(&name) == task.id => match self.sync_until(&name, embed_until).await {
                 // A name that the store cannot even keep is not in it.
                 Ok(Synced::Quarantined { code: "invalid-name" }) if task.drift == Drift::Gone => {
                     self.ledger.delete(&task.id, &task.name).await.map(|()| Synced::Removed)

@@ -1,6 +1,8 @@
-//! Where answers come from: a chat server that speaks the OpenAI protocol, or the passages themselves. What enters is
-//! messages, or a question with its passages; what leaves is text. Nothing here knows the index or the chat flow.
+//! Where answers come from: a chat server that speaks the OpenAI protocol, or the passages themselves; and where embeddings
+//! come from. What enters is messages, a question with its passages, or texts; what leaves is text, or vectors. Nothing here
+//! knows the index or the chat flow.
 
+pub mod embedding;
 pub mod extractive;
 pub mod numbers;
 pub mod openai;

@@ -1,9 +1,10 @@
-//! A server with the OpenAI chat interface, at the socket: what enters are requests of the real client, what leaves are the
-//! answers a test has put in line. It records what it is asked, sends each delta only when the test lets it, and notices
+//! A server with the OpenAI interface, at the socket: what enters are requests of the real client, what leaves are the
+//! answers a test has put in line; embeddings are made from the words when nothing is in line. It records what it is asked, sends each delta only when the test lets it, and notices
 //! when a client goes away. Include it with `#[path]`.
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses another part of it")]
 
+mod embeddings;
 mod script;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
+pub use self::embeddings::Twist;
 pub use self::script::{Ending, Refusal, Reply, Script};
 
 /// The server. It stops when it is dropped.
@@ -41,9 +43,26 @@ pub struct Recorded {
     pub body: Value,
 }
 
+/// An answer to a request for embeddings.
+#[derive(Clone, Debug)]
+pub enum EmbeddingReply {
+    /// A good one.
+    Good,
+    /// One with something wrong about it.
+    Twisted(Twist),
+    /// A status other than success.
+    Refuse(Refusal),
+    /// None at all, until the client goes away.
+    Hang,
+}
+
 /// What the handlers and the test both see.
 struct Shared {
     replies: Mutex<VecDeque<Reply>>,
+    /// What the next requests for embeddings get instead of a good answer.
+    embedding_replies: Mutex<VecDeque<EmbeddingReply>>,
+    /// What every request for embeddings gets that finds nothing in line.
+    habit: Mutex<Option<EmbeddingReply>>,
     requests: Mutex<Vec<Recorded>>,
     /// Permits for the deltas of gated scripts.
     gate: Semaphore,
@@ -58,6 +77,8 @@ impl FakeOpenAi {
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             replies: Mutex::default(),
+            embedding_replies: Mutex::default(),
+            habit: Mutex::default(),
             requests: Mutex::default(),
             gate: Semaphore::new(0),
             arrived: Notify::new(),
@@ -67,6 +88,9 @@ impl FakeOpenAi {
             .route("/v1/chat/completions", post(complete))
             .route("/openai/v1/chat/completions", post(complete))
             .route("/openai/deployments/{deployment}/chat/completions", post(complete))
+            .route("/v1/embeddings", post(embed))
+            .route("/openai/v1/embeddings", post(embed))
+            .route("/openai/deployments/{deployment}/embeddings", post(embed))
             .with_state(shared.clone());
         let task =
             tokio::spawn(async move { axum::serve(listener, app).await.expect("the server runs until it is dropped") });
@@ -81,6 +105,31 @@ impl FakeOpenAi {
     /// Puts an answer in line. A request that finds none in line is answered with status 500.
     pub fn push(&self, reply: impl Into<Reply>) {
         lock(&self.shared.replies).push_back(reply.into());
+    }
+
+    /// Puts an answer in line for a request for embeddings. One that finds none in line is answered as it should be.
+    pub fn push_embedding(&self, reply: EmbeddingReply) {
+        lock(&self.shared.embedding_replies).push_back(reply);
+    }
+
+    /// From now on every request for embeddings that finds nothing in line gets this answer.
+    pub fn always_embed(&self, reply: EmbeddingReply) {
+        *lock(&self.shared.habit) = Some(reply);
+    }
+
+    /// The requests for embeddings so far.
+    pub fn embedding_requests(&self) -> Vec<Recorded> {
+        let is_embedding = |recorded: &Recorded| recorded.uri.split('?').next().unwrap_or("").ends_with("/embeddings");
+        self.requests().into_iter().filter(is_embedding).collect()
+    }
+
+    /// The texts of these requests, in order.
+    pub fn embedded_texts(&self) -> Vec<String> {
+        let inputs = self.embedding_requests().into_iter().flat_map(|recorded| match recorded.body["input"].clone() {
+            Value::Array(texts) => texts,
+            other => vec![other],
+        });
+        inputs.filter_map(|text| text.as_str().map(str::to_owned)).collect()
     }
 
     /// Lets a gated script send this many more deltas.
@@ -122,6 +171,24 @@ async fn complete(
     let reply = lock(&shared.replies).pop_front();
     let reply = reply.unwrap_or_else(|| Refusal::new(500, json!({"error": {"message": "no answer in line"}})).into());
     script::play(reply, shared).await
+}
+
+async fn embed(
+    State(shared): State<Arc<Shared>>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body: body.clone() });
+    shared.arrived.notify_one();
+    let reply = lock(&shared.embedding_replies).pop_front().or_else(|| lock(&shared.habit).clone());
+    match reply.unwrap_or(EmbeddingReply::Good) {
+        EmbeddingReply::Good => embeddings::answer(&body, None),
+        EmbeddingReply::Twisted(twist) => embeddings::answer(&body, Some(twist)),
+        EmbeddingReply::Refuse(refusal) => script::play(refusal.into(), shared).await,
+        EmbeddingReply::Hang => script::play(Reply::Hang, shared).await,
+    }
 }
 
 /// A lock that a failed test on another thread cannot spoil.

@@ -90,6 +90,7 @@ impl World {
             ledger: Ledger::new(Arc::clone(&records), self.clock.clone(), Duration::from_secs(240)),
             index: Arc::new(Index::on_segments(segments, self.config.ranking.clone())),
             extractor: Arc::new(Extractor::new(self.config.extract.clone())),
+            embedder: None,
             settings: self.config.ingest.clone(),
             clock: self.clock.clone(),
             locks: NameLocks::default(),

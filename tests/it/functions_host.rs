@@ -99,8 +99,12 @@ async fn events_ten_times_and_in_the_wrong_order_leave_one_version() {
 
 #[tokio::test]
 async fn the_handler_killed_at_any_step_of_ingestion_converges() {
+    // One of the steps is there only with an embedding model.
+    let model = FakeOpenAi::start().await;
+    let embedding = [("OPENAI_EMBEDDING_BASE_URL", model.url()), ("OPENAI_EMBEDDING_MODEL", "embed".to_owned())];
     for point in crash::POINTS.iter().filter(|point| **point != "removed") {
         let app = FunctionsApp::start_with(|options| {
+            options.app_settings.extend(embedding.clone().map(|(name, value)| (name.to_owned(), value)));
             options.first_start_settings = vec![("KNOWLEDGE_WORKER_CRASH_AT".to_owned(), (*point).to_owned())];
         })
         .await;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that everybody may use: the shared words.
-const SHARED: &[&str] = &["error", "document", "clock", "crash", "telemetry"];
+const SHARED: &[&str] = &["error", "document", "clock", "crash", "telemetry", "tokens"];
 
 /// The allowed arrows. `app` wires the parts and may use everything below it; `cli` and `main` are the doors.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("access", &["stores"]),
     ("app", &["config", "chat", "ingest", "index", "models", "stores"]),
     ("chat", &["index", "models"]),
-    ("ingest", &["index", "stores"]),
+    ("ingest", &["index", "models", "stores"]),
     ("index", &["stores"]),
     ("models", &[]),
     ("stores", &[]),
@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("crash", &[]),
     ("telemetry", &[]),
+    ("tokens", &[]),
 ];
 
 /// Words of HTTP, and the modules that may speak them.

@@ -23,7 +23,6 @@ fn model(fake: &FakeOpenAi, kind: ServerKind, api_version: Option<&str>) -> Open
         model: "gpt-test".to_owned(),
         kind,
         api_version: api_version.map(str::to_owned),
-        temperature: None,
         connect_timeout: Duration::from_secs(5),
     };
     OpenAiModel::open(settings).expect("good settings")

@@ -60,6 +60,11 @@ impl TestApp {
         open(self.folder.path(), settings, &self.clock)
     }
 
+    /// The same at another time.
+    pub fn again_at(&self, clock: &Clock, settings: &[(&str, &str)]) -> Arc<App> {
+        open(self.folder.path(), settings, clock)
+    }
+
     /// The same with another clock.
     pub fn with_clock_of(test: &Self, clock: Clock) -> Arc<App> {
         open(test.folder.path(), &[], &clock)

@@ -33,10 +33,10 @@ pub fn answer(
 ) -> impl Stream<Item = Result<ChatEvent>> + Send {
     async_stream::try_stream! {
         let deadline = Instant::now() + chat.settings.timeout;
-        let found = timeout_at(deadline, retrieve(&chat.index, &principal, &request, &chat.settings));
+        let found = timeout_at(deadline, retrieve(&chat.retriever, &principal, &request, &chat.settings));
         let found = found.map_err(|_| Error::new(ErrorKind::DeadlineExceeded, "the search did not answer in time")).await??;
         yield ChatEvent::Context(found.context.clone());
-        let analyze = |text: &str| -> Vec<String> { chat.index.analyze(text).into_iter().map(|token| token.term).collect() };
+        let analyze = |text: &str| -> Vec<String> { chat.retriever.index().analyze(text).into_iter().map(|token| token.term).collect() };
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &analyze)).collect();
         let is_enough = coverage(&found.terms, &terms) >= chat.settings.evidence_threshold;
         let words = if is_enough { words(&chat, &request, &found, &analyze, deadline) } else { None };

@@ -3,6 +3,7 @@
 use super::*;
 use crate::chat::evidence::question_terms;
 use crate::chat::question::Question;
+use crate::chat::retriever::Retrieval;
 use crate::chat::{ChatSettings, Context};
 use crate::index::Token;
 use crate::models::Usage;
@@ -24,7 +25,13 @@ fn found(question: &str) -> (ChatRequest, Retrieved) {
         fixture::tokens(question).into_iter().map(|(term, start, end)| Token { term, start, end }).collect();
     let terms = question_terms(question, 0, &tokens, &[]);
     let request = ChatRequest { question: Question::parse(question, 1_000).expect("a question"), history: Vec::new() };
-    (request, Retrieved { context: Context { passages, generation: 7, query: question.to_owned() }, terms })
+    (
+        request,
+        Retrieved {
+            context: Context { passages, generation: 7, query: question.to_owned(), retrieval: Retrieval::Lexical },
+            terms,
+        },
+    )
 }
 
 fn passage_terms(found: &Retrieved) -> Vec<PassageTerms> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
@@ -13,14 +14,16 @@ use indicatif::ProgressBar;
 use serde::Deserialize;
 
 use super::report::{Report, Row};
-use super::{IN_FLIGHT, elapsed_ms};
-use crate::document::{DocumentId, DocumentName, DocumentVersion, Principal, content_hash};
+use super::{IN_FLIGHT, INGEST_TIME, elapsed_ms};
+use crate::app::App;
+use crate::document::{DocumentId, DocumentName, DocumentVersion, Embedding, Passage, Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::evaluate::{Ranking, Relevance};
 use crate::index::segments::segment::Row as IndexRow;
 use crate::index::segments::writer::Upsert;
 use crate::index::{Index, Query};
 use crate::ingest::chunk::{ChunkSettings, chunk};
+use crate::ingest::embed::Embedder;
 use crate::ingest::formats::{Block, BlockKind, Extracted};
 
 /// Entries that are read, cut and committed together: few enough for memory, enough that commits hardly count.
@@ -64,39 +67,41 @@ impl Set {
     }
 }
 
-/// Fills the index with the corpus and looks for every query.
-pub async fn evaluate(
-    index: &Index,
-    chunking: &ChunkSettings,
-    set: &Set,
-    top: usize,
-    bar: &ProgressBar,
-) -> Result<Report> {
+/// Fills the index with the corpus and looks for every query; with embeddings when the parts have a model. Here no
+/// embedding may be missing, or the figures would be of something else: a model that fails ends the evaluation.
+pub async fn evaluate(app: &App, set: &Set, top: usize, bar: &ProgressBar) -> Result<Report> {
     let began = Instant::now();
-    let ids = fill(index, chunking, set, bar).await?;
+    let ids = fill(app, set, bar).await?;
     let index_ms = elapsed_ms(began);
+    let embeddings = embed_queries(app.ingest.embedder.as_ref(), set, bar).await?;
     bar.reset();
     bar.set_length(set.queries.len() as u64);
     bar.set_message("asking");
     let began = Instant::now();
-    let rows = futures_util::stream::iter(&set.queries).map(async |(id, text, relevance)| {
-        let ranking = rank(index, &ids, id, text, top).await?;
+    let asked = set.queries.iter().zip(embeddings);
+    let rows = futures_util::stream::iter(asked).map(async |((id, text, relevance), embedding)| {
+        let query = Query { embedding, ..Query::words(text, top) };
+        let ranking = rank(&app.index, &ids, id, query).await?;
         bar.inc(1);
         Ok::<_, Error>(Row { query: id.clone(), ..Row::default() }.ranked(&ranking, relevance))
     });
     let rows = rows.buffered(IN_FLIGHT).try_collect().await?;
-    let status = index.status().await?;
-    let (documents, passages) = (status.documents, status.passages);
-    Ok(Report { documents, passages, top, model: None, index_ms, ask_ms: elapsed_ms(began), rows })
+    let status = app.index.status().await?;
+    let (documents, passages, retrieval) = (status.documents, status.passages, app.retriever.describe());
+    Ok(Report { documents, passages, retrieval, top, model: None, index_ms, ask_ms: elapsed_ms(began), rows })
+}
+
+/// An embedding for each query; none for any without a model.
+async fn embed_queries(embedder: Option<&Embedder>, set: &Set, bar: &ProgressBar) -> Result<Vec<Option<Embedding>>> {
+    let Some(embedder) = embedder else { return Ok(vec![None; set.queries.len()]) };
+    bar.set_message("embedding the queries");
+    let texts: Vec<String> = set.queries.iter().map(|(_, text, _)| text.clone()).collect();
+    let embedded = embedder.model().embed(&texts, (Instant::now() + INGEST_TIME).into()).await?;
+    Ok(embedded.embeddings.into_iter().map(Some).collect())
 }
 
 /// Indexes the corpus and says which entry is behind which document.
-async fn fill(
-    index: &Index,
-    chunking: &ChunkSettings,
-    set: &Set,
-    bar: &ProgressBar,
-) -> Result<HashMap<DocumentId, String>> {
+async fn fill(app: &App, set: &Set, bar: &ProgressBar) -> Result<HashMap<DocumentId, String>> {
     let path = &set.corpus;
     bar.set_length(lines(path)?.count() as u64);
     bar.set_message("indexing");
@@ -111,20 +116,42 @@ async fn fill(
             number += 1;
             entries.push(entry(path, number, line)?);
         }
-        let chunking = chunking.clone();
+        let chunking = app.config.ingest.chunk.clone();
         let cut = tokio::task::spawn_blocking(move || {
             entries.into_iter().map(|entry| upsert(entry, &chunking)).collect::<Result<Vec<_>>>()
         });
-        let cut = cut.await.map_err(|e| Error::new(ErrorKind::Internal, "cutting was interrupted").caused_by(e))??;
+        let mut cut =
+            cut.await.map_err(|e| Error::new(ErrorKind::Internal, "cutting was interrupted").caused_by(e))??;
+        if let Some(embedder) = &app.ingest.embedder {
+            embed(embedder, &mut cut, bar).await?;
+            bar.set_message("indexing");
+        }
         // All at once, so that the index commits them together.
         let with_text = cut.into_iter().filter(|(_, upsert)| !upsert.rows.is_empty());
         try_join_all(with_text.map(|(id, upsert)| {
             ids.insert(DocumentId::of(&upsert.name), id);
-            index.upsert(upsert)
+            app.index.upsert(upsert)
         }))
         .await?;
         bar.set_position(number);
     }
+}
+
+/// Gives the passages of all documents their embeddings.
+async fn embed(embedder: &Embedder, documents: &mut [(String, Upsert)], bar: &ProgressBar) -> Result<()> {
+    let rows = || documents.iter().flat_map(|(_, upsert)| &upsert.rows);
+    let passages: Vec<Passage> = rows().map(|row| row.passage.clone()).collect();
+    let done = AtomicUsize::new(0);
+    let progress = |more: usize| {
+        let done = done.fetch_add(more, Ordering::Relaxed) + more;
+        bar.set_message(format!("embedding, {done} of {} passages", passages.len()));
+    };
+    let outcome = embedder.embed(&passages, (Instant::now() + INGEST_TIME).into(), &progress).await;
+    let rows = documents.iter_mut().flat_map(|(_, upsert)| &mut upsert.rows);
+    for (row, embedding) in rows.zip(outcome.embeddings?) {
+        row.embedding = Some(embedding);
+    }
+    Ok(())
 }
 
 /// An entry as the document it would be: its title as the heading of its text. An entry without any text has no rows.
@@ -160,24 +187,18 @@ fn upsert(entry: Entry, chunking: &ChunkSettings) -> Result<(String, Upsert)> {
 }
 
 /// Entries, best first. As BEIR does, an entry that is the query itself is left out.
-async fn rank(
-    index: &Index,
-    ids: &HashMap<DocumentId, String>,
-    query: &str,
-    text: &str,
-    top: usize,
-) -> Result<Ranking> {
+async fn rank(index: &Index, ids: &HashMap<DocumentId, String>, id: &str, mut query: Query) -> Result<Ranking> {
+    let top = query.limit;
     // Several passages of one entry take several places, so that it takes more of them to fill the ranking.
-    let mut limit = top + 1;
+    query.limit += 1;
     loop {
-        let wanted = Query::words(text, limit);
-        let hits = index.search(&Principal::anonymous(), &wanted).await?.hits;
-        let found = hits.iter().filter_map(|hit| ids.get(&hit.passage.document_id)).filter(|id| *id != query);
+        let hits = index.search(&Principal::anonymous(), &query).await?.hits;
+        let found = hits.iter().filter_map(|hit| ids.get(&hit.passage.document_id)).filter(|found| *found != id);
         let ranking = Ranking::best_first(found.cloned()).cut(top);
-        if ranking.len() == top || hits.len() < limit {
+        if ranking.len() == top || hits.len() < query.limit {
             return Ok(ranking);
         }
-        limit *= 2;
+        query.limit *= 2;
     }
 }
 

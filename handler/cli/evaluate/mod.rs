@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Queries that are under way at once.
 const IN_FLIGHT: usize = 4;
-/// Reading the documents of a set may take this long.
+/// Reading the documents of a set may take this long, and so may embedding a part of it.
 const INGEST_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Args)]
@@ -71,7 +71,7 @@ async fn measure(config: Config, args: &EvaluateArgs, documents: Option<PathBuf>
         let set = beir::Set::read(&args.set, &args.split)?;
         let folder = tempfile::tempdir().map_err(failed)?;
         let app = App::from_config(apart(config, folder.path(), folder.path().join("documents")), Clock::system())?;
-        return beir::evaluate(&app.index, &app.config.ingest.chunk, &set, top, bar).await;
+        return beir::evaluate(&app, &set, top, bar).await;
     }
     let questions = questions::read(&args.set)?;
     let Some(documents) = documents else {

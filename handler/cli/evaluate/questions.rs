@@ -18,7 +18,6 @@ use crate::chat::question::Question;
 use crate::chat::{ChatEvent, ChatRequest, Done};
 use crate::document::{Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::Query;
 use crate::index::evaluate::{Ranking, Relevance};
 
 /// A question and where its answer stands.
@@ -75,6 +74,7 @@ pub async fn evaluate(app: &App, questions: &[Labelled], top: usize, bar: &Progr
     Ok(Report {
         documents: status.documents,
         passages: status.passages,
+        retrieval: app.retriever.describe(),
         top,
         model: Some(app.chat.model.name().to_owned()),
         index_ms: 0,
@@ -114,8 +114,11 @@ async fn ask(app: &App, labelled: &Labelled, top: usize) -> Result<Row> {
 
 /// Sources, best first, as finely told apart as the label: pages when it names one, else whole documents.
 async fn rank(app: &App, labelled: &Labelled, top: usize) -> Result<Ranking> {
-    let query = Query::words(labelled.question.clone(), top);
-    let found = app.index.search(&Principal::anonymous(), &query).await?;
+    let (found, retrieval) = app.retriever.search(&Principal::anonymous(), &labelled.question, top).await?;
+    if retrieval != app.retriever.retrieval() {
+        let sentence = "a question was searched by words alone, although the settings name an embedding model";
+        return Err(Error::new(ErrorKind::ModelFailed, sentence));
+    }
     let source = |passage: &Passage| if labelled.page.is_some() { passage.source() } else { passage.name.to_string() };
     Ok(Ranking::best_first(found.hits.iter().map(|hit| source(&hit.passage))))
 }

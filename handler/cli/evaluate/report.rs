@@ -84,6 +84,8 @@ pub struct Report {
     pub documents: u64,
     /// Passages in the index.
     pub passages: u64,
+    /// How passages were looked for.
+    pub retrieval: String,
     /// How many hits a ranking could have.
     pub top: usize,
     /// Who worded the answers; none where nothing was answered.
@@ -124,7 +126,7 @@ impl Report {
             self.figures().iter().map(|figure| (figure.name.to_owned(), json!(figure.value))).collect();
         let below: Vec<&str> = self.below(floors).iter().map(|floor| floor.figure).collect();
         json!({
-            "documents": self.documents, "passages": self.passages, "top": self.top, "model": self.model,
+            "documents": self.documents, "passages": self.passages, "retrieval": self.retrieval, "top": self.top, "model": self.model,
             "index_ms": self.index_ms, "ask_ms": self.ask_ms, "figures": figures, "below": below, "queries": self.rows,
         })
     }
@@ -139,7 +141,8 @@ impl Report {
 
     /// For people.
     pub fn show(&self, floors: &[Floor]) {
-        println!("{} documents, {} passages, {} queries", self.documents, self.passages, self.rows.len());
+        let (documents, passages, queries) = (self.documents, self.passages, self.rows.len());
+        println!("{documents} documents, {passages} passages, {queries} queries; retrieval: {}", self.retrieval);
         println!("{}", self.table(floors));
         let misses: Vec<(&Row, String)> =
             self.rows.iter().filter_map(|row| row.trouble().map(|trouble| (row, trouble))).collect();

@@ -8,7 +8,7 @@ use crate::document::{DocumentId, DocumentName, Passage};
 use crate::ingest::chunk::place::{join, same_part};
 use crate::ingest::chunk::split::{sentences, trailing_sentences};
 use crate::ingest::formats::{Block, BlockKind, Extracted};
-use crate::ingest::tokens::estimate;
+use crate::tokens::estimate;
 
 /// Characters of a title or heading that are repeated in each passage under it. A document of a few megabytes whose title is
 /// most of it would otherwise take gigabytes here, outside of the fence.

@@ -2,7 +2,7 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::ingest::tokens::estimate;
+use crate::tokens::estimate;
 
 /// A part of a text that fits into a passage.
 #[derive(Debug, PartialEq, Eq)]

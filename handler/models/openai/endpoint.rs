@@ -1,4 +1,4 @@
-//! The address and headers of a chat server. What enters are the settings, what leaves is the configuration that the
+//! The address and headers of a model server. What enters are the settings, what leaves is the configuration that the
 //! client library asks for. Headers are made once, marked as secret, so that no debug output of a request shows the key.
 
 use std::fmt;
@@ -102,7 +102,6 @@ mod tests {
             model: "gpt".to_owned(),
             kind,
             api_version: api_version.map(str::to_owned),
-            temperature: None,
             connect_timeout: Duration::from_secs(1),
         }
     }

@@ -1,4 +1,4 @@
-//! What can go wrong between us and a chat server, sorted by what to do about it. What enters are the library's errors and
+//! What can go wrong between us and a model server, sorted by what to do about it. What enters are the library's errors and
 //! refused answers, what leaves is one `Error` of ours. Of a server's own words only known codes are kept: the rest may
 //! hold the prompt, or whatever somebody wants to see in our log.
 
@@ -24,8 +24,12 @@ pub(super) enum Failure {
     Unreachable(reqwest::Error),
     /// The stream ended in the middle.
     Cut,
-    /// What came is not a chat completion.
+    /// The answer was not there in time.
+    TooLate,
+    /// What came is not of the protocol.
     NotUnderstood,
+    /// What came is of the protocol, but not what was asked for. The sentence is ours and holds nothing of the server's.
+    Wrong(String),
 }
 
 /// An answer with an error status, or an error in the stream.
@@ -62,7 +66,19 @@ impl Failure {
                     && matches!(refusal.status, Some(408 | 409 | 429 | 500 | 502 | 503 | 504))
             }
             Self::Unreachable(_) | Self::Cut => true,
-            Self::NotUnderstood => false,
+            Self::TooLate | Self::NotUnderstood | Self::Wrong(_) => false,
+        }
+    }
+
+    /// Whether the server read the request and does not want it. One text too many or too long may be why: servers agree
+    /// on no code for that, and some name none.
+    pub(super) fn refuses_the_input(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                refusal.reason == Reason::TooLong
+                    || refusal.reason == Reason::Other && matches!(refusal.status, Some(400 | 413 | 422))
+            }
+            _ => false,
         }
     }
 
@@ -76,19 +92,15 @@ impl Failure {
 
     /// The failure as callers see it, with the cause for the log.
     pub(super) fn into_error(self) -> Error {
-        use ErrorKind::{ContentFiltered, ModelBusy, ModelFailed};
+        use ErrorKind::{ContentFiltered, DeadlineExceeded, ModelBusy, ModelFailed};
         let (kind, sentence) = match &self {
             Self::Refused(refusal) => match (refusal.reason, refusal.status) {
-                (Reason::ContentFilter, _) => {
-                    (ContentFiltered, "the content filter of the model refused the question or the answer")
-                }
+                (Reason::ContentFilter, _) => (ContentFiltered, "the content filter of the model refused the text"),
                 (Reason::FilterDown, _) => {
                     (ModelFailed, "the answer was withheld, because the model's content filter did not run")
                 }
                 (Reason::Quota, _) => (ModelBusy, "the quota of the model is used up"),
-                (Reason::TooLong, _) => {
-                    (ModelFailed, "the question with its history and passages is too long for the model")
-                }
+                (Reason::TooLong, _) => (ModelFailed, "the text is too long for the model"),
                 (Reason::RateLimit, _) | (_, Some(429 | 503)) => {
                     (ModelBusy, "the model is busy, please try again in a moment")
                 }
@@ -99,14 +111,16 @@ impl Failure {
                 (Reason::Other, _) => (ModelFailed, "the model server answered with an error"),
             },
             Self::Unreachable(_) => (ModelFailed, "the model server cannot be reached"),
+            Self::TooLate => (DeadlineExceeded, "the model did not answer in time"),
             Self::Cut => (ModelFailed, "the model's answer ended in the middle"),
-            Self::NotUnderstood => (ModelFailed, "the model server sent something that is not a chat completion"),
+            Self::NotUnderstood => (ModelFailed, "the model server sent something that cannot be understood"),
+            Self::Wrong(sentence) => (ModelFailed, sentence.as_str()),
         };
         let error = Error::new(kind, sentence);
         match self {
             Self::Refused(refusal) => error.caused_by(refusal),
             Self::Unreachable(cause) => error.caused_by(cause.without_url()),
-            Self::Cut | Self::NotUnderstood => error,
+            Self::TooLate | Self::Cut | Self::NotUnderstood | Self::Wrong(_) => error,
         }
     }
 }
@@ -116,8 +130,10 @@ impl fmt::Display for Failure {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Unreachable(_) => f.write_str("unreachable"),
+            Self::TooLate => f.write_str("too late"),
             Self::Cut => f.write_str("cut"),
             Self::NotUnderstood => f.write_str("not understood"),
+            Self::Wrong(sentence) => f.write_str(sentence),
         }
     }
 }

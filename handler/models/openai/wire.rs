@@ -28,7 +28,6 @@ impl RequestBody {
             messages: request.messages.iter().map(message).collect(),
             stream: Some(true),
             stream_options: Some(ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None }),
-            temperature: settings.temperature,
             ..CreateChatCompletionRequest::default()
         };
         let knows_new_name = settings.kind == ServerKind::Azure || settings.endpoint.host_str() == Some(OPENAI_HOST);

@@ -2,7 +2,7 @@
 //! words are parted by gaps, and gaps too wide for a word part cells. Everything is measured in the size of the letters.
 
 use crate::ingest::formats::pdf::accents::compose;
-use crate::ingest::tokens::is_ideograph;
+use crate::tokens::is_ideograph;
 
 /// A gap of this many sizes parts words: the narrowest space of justified text is about a fifth.
 const WORD_GAP: f64 = 0.16;

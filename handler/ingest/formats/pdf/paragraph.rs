@@ -2,7 +2,7 @@
 //! text, with words made whole that a line end had cut, and with the line breaks that were meant.
 
 use crate::ingest::formats::pdf::lines::{LEADER, Line};
-use crate::ingest::tokens::is_ideograph;
+use crate::tokens::is_ideograph;
 
 /// Lines further apart than the page's usual distance by this factor are different paragraphs.
 const STEP_FACTOR: f64 = 1.2;

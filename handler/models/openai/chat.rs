@@ -1,0 +1,101 @@
+//! Chat. What enters is a `ModelRequest`, what leaves is a stream of `ModelEvent`s or one classified error. Retries work
+//! until the first chunk, and never after it.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use async_openai::Client;
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use async_openai::types::stream::StreamResponse;
+use futures_util::{Stream, StreamExt};
+use tokio::time::timeout_at;
+
+use super::OpenAiSettings;
+use super::endpoint::Endpoint;
+use super::failure::{Failure, Refusal};
+use super::transport::Transport;
+use super::wire::{Chunk, RequestBody};
+use crate::error::Result;
+use crate::models::{ModelEvent, ModelRequest};
+
+/// How often a call is tried before its first chunk, the first time included.
+const ATTEMPTS: u32 = 3;
+
+/// One chat model on one server. Opening it does nothing on the network and costs next to nothing.
+pub struct OpenAiModel {
+    transport: Transport,
+    client: OnceLock<Client<Endpoint>>,
+}
+
+impl fmt::Debug for OpenAiModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OpenAiModel").field(&self.transport.settings).finish()
+    }
+}
+
+impl OpenAiModel {
+    /// Checks the settings. A key that no header can carry is `Misconfigured`.
+    pub fn open(settings: OpenAiSettings) -> Result<Self> {
+        Ok(Self { transport: Transport::open(settings)?, client: OnceLock::new() })
+    }
+
+    /// The model, or deployment, as the settings name it.
+    pub fn name(&self) -> &str {
+        &self.transport.settings.model
+    }
+
+    /// Asks, and passes on what comes. Dropping the stream closes the connection, which ends the model's work too.
+    pub fn stream(&self, request: ModelRequest) -> impl Stream<Item = Result<ModelEvent>> + Send + use<'_> {
+        async_stream::try_stream! {
+            let deadline = request.deadline;
+            let body = RequestBody::new(&self.transport.settings, &request);
+            let client = self.client()?;
+            let opened = self.transport.persist(ATTEMPTS, deadline, || open_once(client, &body)).await;
+            let (first, mut rest) = opened.map_err(Failure::into_error)?;
+            let mut finish = None;
+            let mut next = Some(first);
+            while let Some(chunk) = next {
+                chunk.check()?;
+                if let Some(text) = chunk.text() {
+                    yield ModelEvent::Text(text);
+                }
+                if let Some(usage) = chunk.usage() {
+                    yield ModelEvent::Usage(usage);
+                }
+                finish = chunk.finish().or(finish);
+                let more = timeout_at(deadline, rest.next()).await.map_err(|_| Failure::TooLate.into_error())?;
+                next = more.transpose().map_err(|e| Failure::from(e).into_error())?;
+            }
+            yield ModelEvent::Finished(finish.ok_or_else(|| Failure::Cut.into_error())?);
+        }
+    }
+
+    fn client(&self) -> Result<&Client<Endpoint>> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let http = self.transport.http()?.clone();
+        // The library retries on its own unless it is given a service, and would log the body of a failure.
+        let for_service = http.clone();
+        let service = tower::service_fn(move |factory: HttpRequestFactory| call(for_service.clone(), factory));
+        let client = Client::build(http, self.transport.endpoint.clone()).with_http_service(service);
+        Ok(self.client.get_or_init(|| client))
+    }
+}
+
+/// Sends one request. An answer other than success becomes a `Refusal` before the library reads it.
+async fn call(http: reqwest::Client, factory: HttpRequestFactory) -> Result<reqwest::Response, OpenAIError> {
+    let request = factory.build().await?;
+    let response = http.execute(request).await.map_err(OpenAIError::Reqwest)?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    Err(OpenAIError::Boxed(Box::new(Refusal::read(response).await)))
+}
+
+async fn open_once(client: &Client<Endpoint>, body: &RequestBody) -> Result<(Chunk, StreamResponse<Chunk>), Failure> {
+    let mut stream: StreamResponse<Chunk> = client.chat().create_stream_byot(body).await?;
+    let first = stream.next().await.ok_or(Failure::Cut)??;
+    Ok((first, stream))
+}
