@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{BlobHome, Config};
 use crate::error::Result;
 use crate::index::Index;
+use crate::index::azure_search::AzureSearchIndex;
 use crate::index::segments::{SegmentIndex, SegmentSettings};
 use crate::ingest::embed::Embedder;
 use crate::ingest::extract::Extractor;
@@ -63,13 +64,7 @@ impl App {
         let documents = open_blobs(&config.documents)?;
         let records: Arc<dyn RecordStore> =
             Arc::new(SqliteRecords::open(&config.data.join("records.db"), clock.clone())?);
-        let segment_settings = SegmentSettings {
-            cache: config.data.join("cache"),
-            refresh: config.index_refresh,
-            language: config.language,
-        };
-        let segments = SegmentIndex::new(open_blobs(&config.index)?, segment_settings, clock.clone());
-        let index = Arc::new(Index::on_segments(segments, config.ranking.clone()));
+        let index = Arc::new(open_index(&config, &clock)?);
         let embeddings = config.embedding.clone().map(OpenAiEmbeddings::open).transpose()?;
         let embeddings = embeddings.map(|server| Arc::new(EmbeddingModel::open_ai(server)));
         let embedder = |model: &Arc<EmbeddingModel>| {
@@ -106,6 +101,19 @@ fn open_blobs(home: &BlobHome) -> Result<Arc<dyn BlobStore>> {
         BlobHome::Folder(folder) => Arc::new(LocalBlobs::open(folder)?),
         BlobHome::Container { account, container } => Arc::new(AzureBlobs::open(account, container)?),
     })
+}
+
+fn open_index(config: &Config, clock: &Clock) -> Result<Index> {
+    let ranking = config.ranking.clone();
+    if let Some(settings) = &config.search {
+        return Ok(Index::on_azure_search(AzureSearchIndex::new(settings.clone(), clock.clone()), ranking));
+    }
+    let settings = SegmentSettings {
+        cache: config.data.join("cache"),
+        refresh: config.index_refresh,
+        language: config.language,
+    };
+    Ok(Index::on_segments(SegmentIndex::new(open_blobs(&config.index)?, settings, clock.clone()), ranking))
 }
 
 fn fetch_settings(config: &Config) -> FetchSettings {

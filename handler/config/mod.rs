@@ -2,6 +2,7 @@
 //! environment.
 
 mod models;
+mod search;
 pub mod settings;
 pub mod source;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use self::source::{Problem, Reader, Source};
 use crate::document::Principal;
+use crate::index::azure_search::AzureSearchSettings;
 use crate::index::rank::RankSettings;
 use crate::index::segments::analyze::StemmerLanguage;
 use crate::ingest::chunk::ChunkSettings;
@@ -60,8 +62,10 @@ pub struct Config {
     pub documents: BlobHome,
     /// The name of their container, which events carry.
     pub documents_container: String,
-    /// Where the index is.
+    /// Where the index is, unless it is at a search service.
     pub index: BlobHome,
+    /// The search service that holds the index, if one does.
+    pub search: Option<AzureSearchSettings>,
     /// How text becomes terms.
     pub language: StemmerLanguage,
     /// How long another instance's changes may be missed.
@@ -113,18 +117,21 @@ impl Config {
         });
         let index = home(&mut reader, account.as_ref(), "INDEX_CONTAINER", || data.join("index"));
         let invocation_timeout = Duration::from_secs(reader.number("INVOCATION_TIMEOUT_SECONDS", 1, 86_400));
+        let language = reader.parsed("INDEX_LANGUAGE", "english".parse().expect("english is a language we know"));
+        let index_refresh = Duration::from_secs(reader.number("INDEX_REFRESH_SECONDS", 0, 3_600));
         let config = Self {
             log_level: reader.parsed("LOG_LEVEL", tracing::Level::INFO),
             host_port,
             documents,
             documents_container: reader.text("DOCUMENTS_CONTAINER").unwrap_or_default(),
             index,
-            language: reader.parsed("INDEX_LANGUAGE", "english".parse().expect("english is a language we know")),
-            index_refresh: Duration::from_secs(reader.number("INDEX_REFRESH_SECONDS", 0, 3_600)),
+            language,
+            index_refresh,
             ranking: rank_settings(&mut reader),
             extract: extract_settings(&mut reader, program),
             ingest: ingest_settings(&mut reader, invocation_timeout),
             fetch_ports: fetch_ports(&mut reader),
+            search: search::service(&mut reader, language, index_refresh),
             model: models::chat(&mut reader),
             embedding: models::embedding(&mut reader),
             embedding_price: models::embedding_price(&mut reader),

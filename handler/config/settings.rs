@@ -93,6 +93,21 @@ pub const SETTINGS: &[Setting] = &[
         "How many embeddings are looked at again after the first look at one bit a number, as standard errors of that look: 1 is fast, 3 misses nothing.",
     ),
     unset(
+        "AZURE_SEARCH_ENDPOINT",
+        "Address of an Azure AI Search service, `https://NAME.search.windows.net`: the index is there then, and not on blob storage.",
+    ),
+    plain(
+        "AZURE_SEARCH_INDEX",
+        "knowledge-worker",
+        "Its index: an alias of this name, behind which stand `…-v1` and its successors.",
+    ),
+    secret("AZURE_SEARCH_API_KEY", "An admin key of the service, best as a reference to a Key Vault."),
+    plain(
+        "AZURE_SEARCH_SEMANTIC_RANKER",
+        "off",
+        "`on` lets the service rank what it found again by meaning, which it charges for.",
+    ),
+    unset(
         "AZURE_OPENAI_ENDPOINT",
         "Address of an Azure OpenAI resource. Without it and without `OPENAI_BASE_URL`, answers are extractive.",
     ),
@@ -157,7 +172,6 @@ pub const SETTINGS: &[Setting] = &[
     ),
     reserved(secret("SECRET_KEY", "Signs the tokens of callers.")),
     reserved(plain("RATE_LIMIT_PER_MINUTE", "60", "Requests a minute of one caller.")),
-    reserved(unset("AZURE_SEARCH_ENDPOINT", "An Azure AI Search service as the index.")),
     reserved(unset("AZURE_FUNCTION_APP_URL", "Where actions are posted to.")),
     reserved(plain("ENABLE_TELEMETRY", "false", "Sends traces and metrics.")),
     reserved(secret("APPLICATIONINSIGHTS_CONNECTION_STRING", "Where they are sent.")),

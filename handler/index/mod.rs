@@ -1,6 +1,7 @@
 //! How passages are kept and found. Enters: passages with their version and readers, questions with a principal. Leaves:
 //! ranked passages, and what became of a change. Knows nothing of formats, of models or of chat.
 
+pub mod azure_search;
 pub mod evaluate;
 pub mod filter;
 pub mod rank;
@@ -12,8 +13,10 @@ use serde::Serialize;
 
 use crate::document::{DocumentId, DocumentVersion, Embedding, Passage, Principal};
 use crate::error::Result;
+use azure_search::AzureSearchIndex;
 use filter::Filter;
 use rank::{RankSettings, Thinning};
+use segments::analyze::Analyzer;
 use segments::maintain::Tidied;
 use segments::manifest::{DocumentEntry, Outcome, Place};
 use segments::repair::Verified;
@@ -24,8 +27,17 @@ use segments::{SegmentIndex, search};
 /// The passages of all documents, and the way to find them. There is no reading without a principal.
 #[derive(Clone, Debug)]
 pub struct Index {
-    segments: SegmentIndex,
+    backend: Backend,
     ranking: RankSettings,
+}
+
+/// Where passages are kept.
+#[derive(Clone, Debug)]
+enum Backend {
+    /// As segments on a blob store.
+    Segments(SegmentIndex),
+    /// At an Azure AI Search service.
+    AzureSearch(AzureSearchIndex),
 }
 
 /// What is looked for.
@@ -108,13 +120,22 @@ pub struct IndexStatus {
 impl Index {
     /// The index kept as segments on a blob store.
     pub fn on_segments(segments: SegmentIndex, ranking: RankSettings) -> Self {
-        Self { segments, ranking }
+        Self { backend: Backend::Segments(segments), ranking }
+    }
+
+    /// The index at an Azure AI Search service.
+    pub fn on_azure_search(search: AzureSearchIndex, ranking: RankSettings) -> Self {
+        Self { backend: Backend::AzureSearch(search), ranking }
     }
 
     /// The passages that fit best and that `principal` may read.
     pub async fn search(&self, principal: &Principal, query: &Query) -> Result<Found> {
-        let snapshot = self.segments.snapshot().await?;
-        let terms = self.segments.analyzer().question_terms(&query.text);
+        let segments = match &self.backend {
+            Backend::AzureSearch(search) => return search.search(principal, query, &self.ranking).await,
+            Backend::Segments(segments) => segments,
+        };
+        let snapshot = segments.snapshot().await?;
+        let terms = segments.analyzer().question_terms(&query.text);
         let (principal, query, ranking) = (principal.clone(), query.clone(), self.ranking.clone());
         let searched = tokio::task::spawn_blocking(move || {
             let hits = best(&snapshot, &principal, &query, &terms, &ranking)?;
@@ -126,13 +147,17 @@ impl Index {
 
     /// The terms of a text, as the index would find them.
     pub fn analyze(&self, text: &str) -> Vec<Token> {
-        let terms = self.segments.analyzer().terms(text).into_iter();
+        let terms = self.analyzer().terms(text).into_iter();
         terms.map(|term| Token { term: term.term, start: term.start, end: term.end }).collect()
     }
 
     /// All passages of a document that `principal` may read, in order; none for one that is unknown or not to be read.
     pub async fn passages(&self, principal: &Principal, document: &DocumentId) -> Result<Vec<Passage>> {
-        let snapshot = self.segments.snapshot().await?;
+        let segments = match &self.backend {
+            Backend::AzureSearch(search) => return search.passages(principal, document).await,
+            Backend::Segments(segments) => segments,
+        };
+        let snapshot = segments.snapshot().await?;
         let (principal, document) = (principal.clone(), document.clone());
         let read = tokio::task::spawn_blocking(move || search::of_document(&snapshot, &principal, &document));
         read.await.map_err(interrupted)?
@@ -140,55 +165,93 @@ impl Index {
 
     /// Makes a version of a document findable in place of any earlier one, in one step. Late versions change nothing.
     pub async fn upsert(&self, upsert: Upsert) -> Result<Outcome> {
-        self.segments.upsert(upsert).await
+        match &self.backend {
+            Backend::Segments(segments) => segments.upsert(upsert).await,
+            Backend::AzureSearch(search) => search.upsert(upsert).await,
+        }
     }
 
     /// Makes a document unfindable, unless a version of it can be found that is newer than the one given.
     pub async fn remove(&self, document: &DocumentId, unless_newer_than: Option<DocumentVersion>) -> Result<Outcome> {
-        self.segments.remove(document, unless_newer_than).await
+        match &self.backend {
+            Backend::Segments(segments) => segments.remove(document, unless_newer_than).await,
+            Backend::AzureSearch(search) => search.remove(document, unless_newer_than).await,
+        }
     }
 
     /// What is known of a document that can be found.
     pub async fn entry(&self, document: &DocumentId) -> Result<Option<DocumentEntry>> {
-        Ok(self.segments.snapshot().await?.manifest.live(document).cloned())
+        match &self.backend {
+            Backend::Segments(segments) => Ok(segments.snapshot().await?.manifest.live(document).cloned()),
+            Backend::AzureSearch(search) => search.entry(document).await,
+        }
     }
 
     /// Every document that can be found.
     pub async fn entries(&self) -> Result<Vec<(DocumentId, DocumentEntry)>> {
-        let snapshot = self.segments.snapshot().await?;
+        let segments = match &self.backend {
+            Backend::AzureSearch(search) => return search.entries().await,
+            Backend::Segments(segments) => segments,
+        };
+        let snapshot = segments.snapshot().await?;
         let live = snapshot.manifest.documents.iter().filter(|(_, entry)| matches!(entry.place, Place::Live { .. }));
         Ok(live.map(|(id, entry)| (id.clone(), entry.clone())).collect())
     }
 
     /// How text becomes terms, as a word that changes when the steps do.
     pub fn analyzer_name(&self) -> String {
-        self.segments.analyzer().name()
+        match &self.backend {
+            Backend::Segments(segments) => segments.analyzer().name(),
+            Backend::AzureSearch(search) => search.analyzer_name(),
+        }
     }
 
-    /// Reads every file of the index and says what is damaged; `step` is told the name of each file before it is read.
+    fn analyzer(&self) -> &Analyzer {
+        match &self.backend {
+            Backend::Segments(segments) => segments.analyzer(),
+            Backend::AzureSearch(search) => search.analyzer(),
+        }
+    }
+
+    /// Reads every file of the index and says what is damaged, where the files are ours; `step` is told the name of each file before it is read.
     pub async fn verify(&self, step: impl Fn(&str)) -> Result<Verified> {
-        self.segments.verify(|file| step(&file.name)).await
+        match &self.backend {
+            Backend::Segments(segments) => segments.verify(|file| step(&file.name)).await,
+            Backend::AzureSearch(search) => Ok(Verified::default()),
+        }
     }
 
     /// Waits until all that was opened without looking at every byte has been looked at.
     pub async fn checked(&self) {
-        self.segments.checked().await;
+        if let Backend::Segments(segments) = &self.backend {
+            segments.checked().await;
+        }
     }
 
     /// Forgets damaged parts, so that their documents count as missing; how many parts that were.
     pub async fn forget_damaged(&self) -> Result<usize> {
-        self.segments.forget_damaged().await
+        match &self.backend {
+            Backend::Segments(segments) => segments.forget_damaged().await,
+            Backend::AzureSearch(search) => Ok(0),
+        }
     }
 
     /// Merges small segments, beginning no merge after `until`, and deletes files that nobody names and that are older than
     /// `grace`.
     pub async fn tidy(&self, grace: Duration, until: Instant) -> Result<Tidied> {
-        self.segments.tidy(grace, until).await
+        match &self.backend {
+            Backend::Segments(segments) => segments.tidy(grace, until).await,
+            Backend::AzureSearch(search) => search.tidy(grace, until).await,
+        }
     }
 
     /// The index in numbers.
     pub async fn status(&self) -> Result<IndexStatus> {
-        let snapshot = self.segments.snapshot().await?;
+        let segments = match &self.backend {
+            Backend::AzureSearch(search) => return search.status().await,
+            Backend::Segments(segments) => segments,
+        };
+        let snapshot = segments.snapshot().await?;
         let (documents, passages) = snapshot.manifest.counts();
         let files = snapshot.manifest.segments.iter().flat_map(|segment| &segment.files);
         Ok(IndexStatus {

@@ -1,4 +1,5 @@
-//! The index on a blob store: what is findable, in which version, whoever writes at the same time and wherever it stops.
+//! The index, on a blob store and at a search service: what is findable, in which version, whoever writes at the same time
+//! and wherever it stops.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use knowledge_worker::clock::Clock;
 use knowledge_worker::document::{DocumentId, DocumentVersion, Passage, Principal};
+use knowledge_worker::index::azure_search::authorization::Authorization;
+use knowledge_worker::index::azure_search::{AzureSearchIndex, AzureSearchSettings};
 use knowledge_worker::index::rank::RankSettings;
 use knowledge_worker::index::segments::manifest::{Change, DocumentEntry, Manifest, Outcome, Place, SegmentEntry};
 use knowledge_worker::index::segments::segment::Row;
@@ -21,44 +24,84 @@ use knowledge_worker::stores::blobs::{BlobStore, Condition, list_all};
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use crate::fake_search::{self, FakeSearch};
 use crate::support::app::document_name;
 use crate::support::azurite;
 use crate::support::vectors::{embedding, random};
 
-/// A store, and indexes on it as several processes would have them.
+/// A home of an index, and indexes on it as several processes would have them.
 pub struct Home {
-    pub store: Arc<dyn BlobStore>,
+    kind: Kind,
     folder: tempfile::TempDir,
     pub clock: Clock,
+}
+
+enum Kind {
+    Store(Arc<dyn BlobStore>),
+    Service(FakeSearch),
 }
 
 impl Home {
     pub fn local() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(LocalBlobs::open(&folder.path().join("store")).unwrap());
-        Self { store, folder, clock: Clock::manual(start()) }
+        Self { kind: Kind::Store(store), folder, clock: Clock::manual(start()) }
     }
 
     fn azurite() -> Self {
         let container = format!("index-{}", Uuid::new_v4().simple());
         let store = Arc::new(AzureBlobs::open(&azurite::account(), &container).unwrap());
-        Self { store, folder: tempfile::tempdir().unwrap(), clock: Clock::system() }
+        Self { kind: Kind::Store(store), folder: tempfile::tempdir().unwrap(), clock: Clock::system() }
+    }
+
+    async fn search_service() -> Self {
+        let kind = Kind::Service(FakeSearch::start().await);
+        Self { kind, folder: tempfile::tempdir().unwrap(), clock: Clock::manual(start()) }
+    }
+
+    /// One of each backend. Azurite is left to the tests that need it.
+    async fn each() -> [Self; 2] {
+        [Self::local(), Self::search_service().await]
     }
 
     /// An index as a new process would open it, with a cache of its own.
     pub fn open(&self) -> Index {
-        self.open_with(&self.folder.path().join(Uuid::new_v4().simple().to_string()))
+        match &self.kind {
+            Kind::Service(service) => open_search(service, self.clock.clone(), |_| {}),
+            Kind::Store(_) => self.open_with(&self.folder.path().join(Uuid::new_v4().simple().to_string())),
+        }
     }
 
     fn open_with(&self, cache: &Path) -> Index {
         let settings =
             SegmentSettings { cache: cache.to_owned(), refresh: Duration::ZERO, language: "english".parse().unwrap() };
-        let segments = SegmentIndex::new(Arc::clone(&self.store), settings, self.clock.clone());
+        let segments = SegmentIndex::new(Arc::clone(self.store()), settings, self.clock.clone());
         Index::on_segments(segments, RankSettings::default())
+    }
+
+    pub fn store(&self) -> &Arc<dyn BlobStore> {
+        match &self.kind {
+            Kind::Store(store) => store,
+            Kind::Service(_) => panic!("a service has no store"),
+        }
     }
 }
 
-fn start() -> DateTime<Utc> {
+/// An index at a service, as a new process would open it, with some settings changed.
+pub fn open_search(service: &FakeSearch, clock: Clock, change: impl FnOnce(&mut AzureSearchSettings)) -> Index {
+    let mut settings = AzureSearchSettings {
+        endpoint: service.url().parse().unwrap(),
+        index: "knowledge-worker".to_owned(),
+        authorization: Authorization::ApiKey(fake_search::KEY.into()),
+        semantic: false,
+        refresh: Duration::ZERO,
+        language: "english".parse().unwrap(),
+    };
+    change(&mut settings);
+    Index::on_azure_search(AzureSearchIndex::new(settings, clock), RankSettings::default())
+}
+
+pub fn start() -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
@@ -97,94 +140,100 @@ pub async fn find(index: &Index, text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_new_version_replaces_the_old_in_one_step() {
-    let place = Home::local();
-    let index = place.open();
-    assert_eq!(
-        index.upsert(upsert("a.txt", version(1, "1"), &["harbour one", "harbour two"])).await.unwrap(),
-        Outcome::Applied
-    );
-    assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["harbour three"])).await.unwrap(), Outcome::Applied);
-    assert_eq!(find(&index, "harbours").await, ["harbour three"]);
-    assert_eq!(find(&place.open(), "harbours").await, ["harbour three"], "another process sees the same");
-    assert_eq!(index.status().await.unwrap().documents, 1);
+    for place in Home::each().await {
+        let index = place.open();
+        assert_eq!(
+            index.upsert(upsert("a.txt", version(1, "1"), &["harbour one", "harbour two"])).await.unwrap(),
+            Outcome::Applied
+        );
+        assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["harbour three"])).await.unwrap(), Outcome::Applied);
+        assert_eq!(find(&index, "harbours").await, ["harbour three"]);
+        assert_eq!(find(&place.open(), "harbours").await, ["harbour three"], "another process sees the same");
+        assert_eq!(index.status().await.unwrap().documents, 1);
+    }
 }
 
 #[tokio::test]
 async fn late_and_repeated_versions_change_nothing() {
-    let place = Home::local();
-    let index = place.open();
-    index.upsert(upsert("a.txt", version(2, "2"), &["new harbour"])).await.unwrap();
-    let generation = index.status().await.unwrap().generation;
-    assert_eq!(index.upsert(upsert("a.txt", version(1, "1"), &["old harbour"])).await.unwrap(), Outcome::Superseded);
-    assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["new harbour"])).await.unwrap(), Outcome::Unchanged);
-    assert_eq!(index.status().await.unwrap().generation, generation);
-    assert_eq!(find(&index, "harbour").await, ["new harbour"]);
+    for place in Home::each().await {
+        let index = place.open();
+        index.upsert(upsert("a.txt", version(2, "2"), &["new harbour"])).await.unwrap();
+        let generation = index.status().await.unwrap().generation;
+        assert_eq!(index.upsert(upsert("a.txt", version(1, "1"), &["old harbour"])).await.unwrap(), Outcome::Superseded);
+        assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["new harbour"])).await.unwrap(), Outcome::Unchanged);
+        assert_eq!(index.status().await.unwrap().generation, generation);
+        assert_eq!(find(&index, "harbour").await, ["new harbour"]);
+    }
 }
 
 #[tokio::test]
 async fn what_was_removed_stays_removed_for_late_writers() {
-    let place = Home::local();
-    let index = place.open();
-    let id = DocumentId::of(&document_name("a.txt"));
-    index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
-    assert_eq!(index.remove(&id, None).await.unwrap(), Outcome::Applied);
-    assert_eq!(index.remove(&id, None).await.unwrap(), Outcome::Unchanged);
-    assert_eq!(index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap(), Outcome::Superseded);
-    assert!(find(&index, "harbour").await.is_empty());
-    assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["harbour again"])).await.unwrap(), Outcome::Applied);
-    assert_eq!(find(&index, "harbour").await, ["harbour again"]);
+    for place in Home::each().await {
+        let index = place.open();
+        let id = DocumentId::of(&document_name("a.txt"));
+        index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
+        assert_eq!(index.remove(&id, None).await.unwrap(), Outcome::Applied);
+        assert_eq!(index.remove(&id, None).await.unwrap(), Outcome::Unchanged);
+        assert_eq!(index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap(), Outcome::Superseded);
+        assert!(find(&index, "harbour").await.is_empty());
+        assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["harbour again"])).await.unwrap(), Outcome::Applied);
+        assert_eq!(find(&index, "harbour").await, ["harbour again"]);
+    }
 }
 
 #[tokio::test]
 async fn text_in_any_script_is_findable() {
-    let place = Home::local();
-    let index = place.open();
-    let texts = [
-        "有給休暇は年に二十日です。",
-        "Отпуск составляет 28 дней",
-        "연차 휴가는 15일입니다",
-        "Der Urlaub beträgt 30 Tage",
-    ];
-    index.upsert(upsert("a.txt", version(1, "1"), &texts)).await.unwrap();
-    for (query, text) in [("休暇", 0), ("отпуск", 1), ("휴가", 2), ("urlaub betragt", 3)] {
-        assert_eq!(find(&index, query).await, [texts[text]], "{query}");
+    for place in Home::each().await {
+        let index = place.open();
+        let texts = [
+            "有給休暇は年に二十日です。",
+            "Отпуск составляет 28 дней",
+            "연차 휴가는 15일입니다",
+            "Der Urlaub beträgt 30 Tage",
+        ];
+        index.upsert(upsert("a.txt", version(1, "1"), &texts)).await.unwrap();
+        for (query, text) in [("休暇", 0), ("отпуск", 1), ("휴가", 2), ("urlaub betragt", 3)] {
+            assert_eq!(find(&index, query).await, [texts[text]], "{query}");
+        }
     }
 }
 
 #[tokio::test]
 async fn the_best_passage_comes_first_and_the_order_never_wavers() {
-    let place = Home::local();
-    let index = place.open();
-    index
-        .upsert(upsert(
-            "a.txt",
-            version(1, "1"),
-            &["buoy buoy anchor", "anchor chain east", "anchor chain west", "buoy"],
-        ))
-        .await
-        .unwrap();
-    let first = find(&index, "anchor chain").await;
-    assert_eq!(first[..2], ["anchor chain east", "anchor chain west"]);
-    for _ in 0..5 {
-        assert_eq!(find(&index, "anchor chain").await, first);
+    for place in Home::each().await {
+        let index = place.open();
+        index
+            .upsert(upsert(
+                "a.txt",
+                version(1, "1"),
+                &["buoy buoy anchor", "anchor chain east", "anchor chain west", "buoy"],
+            ))
+            .await
+            .unwrap();
+        let first = find(&index, "anchor chain").await;
+        assert_eq!(first[..2], ["anchor chain east", "anchor chain west"]);
+        for _ in 0..5 {
+            assert_eq!(find(&index, "anchor chain").await, first);
+        }
     }
 }
 
 #[tokio::test]
 async fn a_principal_without_a_mark_finds_nothing() {
-    let place = Home::local();
-    let index = place.open();
-    let mut hidden = upsert("a.txt", version(1, "1"), &["secret harbour"]);
-    hidden.rows.iter_mut().for_each(|row| row.readers = vec!["user:somebody".to_owned()]);
-    index.upsert(hidden).await.unwrap();
-    assert!(find(&index, "harbour").await.is_empty());
-    let id = DocumentId::of(&document_name("a.txt"));
-    assert!(index.passages(&Principal::anonymous(), &id).await.unwrap().is_empty());
+    for place in Home::each().await {
+        let index = place.open();
+        let mut hidden = upsert("a.txt", version(1, "1"), &["secret harbour"]);
+        hidden.rows.iter_mut().for_each(|row| row.readers = vec!["user:somebody".to_owned()]);
+        index.upsert(hidden).await.unwrap();
+        assert!(find(&index, "harbour").await.is_empty());
+        let id = DocumentId::of(&document_name("a.txt"));
+        assert!(index.passages(&Principal::anonymous(), &id).await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test]
 async fn writers_in_many_processes_lose_nothing() {
-    for place in [Home::local(), Home::azurite()] {
+    for place in [Home::local(), Home::azurite(), Home::search_service().await] {
         let writers = (0..6).map(|writer| {
             let index = place.open();
             tokio::spawn(async move {
@@ -235,15 +284,15 @@ async fn a_flipped_byte_anywhere_is_found_and_what_it_spoiled_is_forgotten() {
         upsert.rows.iter_mut().zip(random(1, 2, 8)).for_each(|(row, v)| row.embedding = Some(embedding("model", &v)));
         index.upsert(upsert).await.unwrap();
     }
-    let files = list_all(&place.store, "").await.unwrap();
-    let manifest = place.store.get("manifest.json", None).await.unwrap().unwrap().bytes;
+    let files = list_all(place.store(), "").await.unwrap();
+    let manifest = place.store().get("manifest.json", None).await.unwrap().unwrap().bytes;
     assert_eq!(files.len(), 5, "a manifest, and for each of two segments its words and its vectors");
     for file in files {
-        let whole = place.store.get(&file.name, None).await.unwrap().unwrap().bytes;
+        let whole = place.store().get(&file.name, None).await.unwrap().unwrap().bytes;
         for at in (0..whole.len()).step_by(1 + whole.len() / 40).chain([whole.len() - 1]) {
             let mut bytes = whole.to_vec();
             bytes[at] ^= 1 << (at % 8);
-            place.store.put(&file.name, bytes.into(), Condition::Always).await.unwrap();
+            place.store().put(&file.name, bytes.into(), Condition::Always).await.unwrap();
             let verified = place.open().verify(|_| {}).await.unwrap();
             let damaged: Vec<&str> = verified.damage.iter().map(|damage| damage.file.as_str()).collect();
             assert_eq!(damaged, [file.name.as_str()], "byte {at}");
@@ -258,9 +307,9 @@ async fn a_flipped_byte_anywhere_is_found_and_what_it_spoiled_is_forgotten() {
         let left = if file.name == "manifest.json" { 0 } else { 2 };
         assert_eq!(find(&opened, "harbour").await.len(), left, "{}", file.name);
         assert_eq!(opened.verify(|_| {}).await.unwrap().damage, [], "{}", file.name);
-        place.store.put(&file.name, whole, Condition::Always).await.unwrap();
+        place.store().put(&file.name, whole, Condition::Always).await.unwrap();
         let manifest = manifest.clone();
-        place.store.put("manifest.json", manifest, Condition::Always).await.unwrap();
+        place.store().put("manifest.json", manifest, Condition::Always).await.unwrap();
     }
 }
 
@@ -270,10 +319,10 @@ async fn a_damaged_segment_far_away_is_left_out_and_counted() {
     for (name, text) in [("a.txt", "harbour one"), ("b.txt", "harbour two")] {
         place.open().upsert(upsert(name, version(1, "1"), &[text])).await.unwrap();
     }
-    let segment = list_all(&place.store, "segments/").await.unwrap().remove(0);
-    let mut bytes = place.store.get(&segment.name, None).await.unwrap().unwrap().bytes.to_vec();
+    let segment = list_all(place.store(), "segments/").await.unwrap().remove(0);
+    let mut bytes = place.store().get(&segment.name, None).await.unwrap().unwrap().bytes.to_vec();
     bytes[10] ^= 1;
-    place.store.put(&segment.name, bytes.into(), Condition::Always).await.unwrap();
+    place.store().put(&segment.name, bytes.into(), Condition::Always).await.unwrap();
     let reader = place.open();
     assert_eq!(find(&reader, "harbour").await.len(), 1);
     assert_eq!(reader.status().await.unwrap().damaged_segments, 1);
@@ -306,12 +355,12 @@ async fn an_index_put_back_to_an_earlier_state_is_served_as_it_is() {
     let home = Home::local();
     let index = home.open();
     index.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
-    let earlier = home.store.get("manifest.json", None).await.unwrap().unwrap().bytes;
+    let earlier = home.store().get("manifest.json", None).await.unwrap().unwrap().bytes;
     index.upsert(upsert("b.txt", version(1, "1"), &["harbour too"])).await.unwrap();
     assert_eq!(find(&index, "harbour").await.len(), 2);
-    home.store.put("manifest.json", earlier, Condition::Always).await.unwrap();
+    home.store().put("manifest.json", earlier, Condition::Always).await.unwrap();
     assert_eq!(find(&index, "harbour").await, ["harbour"]);
-    home.store.delete("manifest.json").await.unwrap();
+    home.store().delete("manifest.json").await.unwrap();
     assert!(find(&index, "harbour").await.is_empty());
 }
 

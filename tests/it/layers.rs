@@ -41,7 +41,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("azure_identity", &["stores/shared_key.rs"]),
     ("rusqlite", &["stores/records/sqlite.rs"]),
     ("async_openai", &["models/openai/"]),
-    ("reqwest", &["ingest/fetch.rs", "models/openai/"]),
+    ("reqwest", &["ingest/fetch.rs", "models/openai/", "index/azure_search/client.rs"]),
     ("tantivy", &["index/segments/"]),
     ("hayro", &["ingest/formats/pdf/"]),
     ("calamine", &["ingest/formats/spreadsheet/"]),

@@ -5,12 +5,15 @@
 
 #[path = "../fake_openai/mod.rs"]
 mod fake_openai;
+#[path = "../fake_search/mod.rs"]
+mod fake_search;
 #[path = "../stand_in/mod.rs"]
 #[allow(dead_code, reason = "the stand-in is also a program of its own, and uses parts that no test does")]
 mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod azure_search;
 mod blob_stores;
 mod chat;
 mod command_line;

@@ -13,7 +13,7 @@ use super::index::{Home, find, later, upsert, version};
 use crate::support::app::document_name;
 
 async fn files(home: &Home) -> BTreeSet<String> {
-    list_all(&home.store, "segments/").await.unwrap().into_iter().map(|file| file.name).collect()
+    list_all(home.store(), "segments/").await.unwrap().into_iter().map(|file| file.name).collect()
 }
 
 async fn remove(index: &Index, name: &str) -> Outcome {
@@ -30,7 +30,7 @@ async fn tidying_merges_segments_and_collects_what_nobody_names() {
         index.upsert(upsert(&name, version(2, "2"), &[&format!("harbour word{number}")])).await.unwrap();
     }
     let before = find(&index, "harbour").await.len();
-    place.store.put("segments/left-over.lexical", Bytes::from_static(b"x"), Condition::Always).await.unwrap();
+    place.store().put("segments/left-over.lexical", Bytes::from_static(b"x"), Condition::Always).await.unwrap();
     // The store's own clock dates the files; ours stands long before it, then long after.
     assert_eq!(
         index.tidy(Duration::from_secs(900), later()).await.unwrap().collected_files,

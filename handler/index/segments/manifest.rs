@@ -11,7 +11,7 @@ use crate::document::{DocumentId, DocumentName, DocumentVersion, EmbeddingSpace}
 /// Where the manifest is in the store.
 pub const MANIFEST_NAME: &str = "manifest.json";
 /// A removal is remembered longer than any invocation can last, so that no late writer brings the document back.
-const REMOVAL_MEMORY: TimeDelta = TimeDelta::minutes(15);
+pub const REMOVAL_MEMORY: TimeDelta = TimeDelta::minutes(15);
 
 /// What the index holds, as one generation.
 #[derive(Clone, Debug, Default, PartialEq)]
