@@ -20,7 +20,10 @@ const OF_INDEX: &[&str] = &[
     "similarity",
     "semantic",
     "vectorSearch",
+    // The official client sends back what it was told.
+    // The official client sends back what it was told.
     "@odata.etag",
+    "@odata.context",
 ];
 const OF_FIELD: &[&str] = &[
     "name",
@@ -86,7 +89,7 @@ pub(super) fn accept(mut definition: Value, known: Option<&Value>) -> Result<Val
         }
     }
     if let Some(definition) = definition.as_object_mut() {
-        definition.remove("@odata.etag");
+        definition.retain(|name, _| !name.starts_with("@odata."));
     }
     Ok(definition)
 }

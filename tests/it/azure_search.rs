@@ -1,20 +1,24 @@
 //! The index at a search service: what the service's ways must not change about what people see. It stores before it shows,
 //! it does parts of a batch, it is busy, and it cannot change a definition in place.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use knowledge_worker::clock::Clock;
+use knowledge_worker::config::Config;
+use knowledge_worker::config::source::Source;
 use knowledge_worker::document::{DocumentId, Embedding, EmbeddingSpace, Principal};
 use knowledge_worker::error::ErrorKind;
 use knowledge_worker::index::azure_search::AzureSearchIndex;
 use knowledge_worker::index::segments::manifest::Outcome;
 use knowledge_worker::index::{Index, Query};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::index::{find, open_search, start, upsert, version};
-use crate::fake_search::{FakeSearch, Trouble};
-use crate::support::app::document_name;
+use crate::fake_search::{self, FakeSearch, Trouble};
+use crate::support::app::{document_name, program};
+use crate::support::process::{Place, Server, eventually};
 
 /// What maintenance leaves alone.
 const GRACE: Duration = Duration::from_secs(900);
@@ -349,4 +353,107 @@ async fn an_export_holds_what_can_be_found() {
     let lines = String::from_utf8(lines).unwrap();
     let texts = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].clone());
     assert_eq!(texts.collect::<Vec<_>>(), ["harbour two", "harbour three"]);
+}
+
+/// Runs the official client against the stand-in, and returns what it prints.
+async fn official_client(service: &FakeSearch, arguments: &[&str]) -> Value {
+    let command = "source scripts/lib/prepare && need_search_client && exec \"$search_client\" -B tests/python/azure_search.py \"$@\"";
+    let [task, rest @ ..] = arguments else { panic!("a task is named") };
+    let address = service.url();
+    let output = tokio::process::Command::new("bash")
+        .args(["-c", command, "bash", task, &address, fake_search::KEY])
+        .args(rest)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .output();
+    let output = output.await.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {stderr}"))
+}
+
+#[tokio::test]
+async fn the_official_client_agrees_with_the_stand_in_and_reads_what_the_product_wrote() {
+    let (service, _clock, index) = place().await;
+    assert_eq!(official_client(&service, &["conform"]).await, json!("conforms"));
+    index.upsert(upsert("a.txt", version(1, "1"), &["the harbour wall", "leave"])).await.unwrap();
+    let mut hidden = upsert("b.txt", version(1, "1"), &["a secret harbour"]);
+    hidden.rows[0].readers.clear();
+    index.upsert(hidden).await.unwrap();
+    let read = official_client(&service, &["read", "knowledge-worker", "harbours"]).await;
+    assert_eq!(read["found"], json!([{"name": "a.txt", "text": "the harbour wall", "page": 1}]));
+    assert_eq!((&read["index"], &read["key"]), (&json!(FIRST), &json!(["id"])));
+    assert_eq!(read["analyzers"], json!(["CustomAnalyzer"]));
+    assert_eq!(read["steps"], json!(["cjk_width", "lowercase", "asciifolding", "cjk_bigram", "stop-words", "endings"]));
+    assert_eq!(read["rows"], 5, "three passages and two claims");
+}
+
+/// The settings of a product that uses a service.
+fn settings(service: &FakeSearch) -> [(&'static str, String); 2] {
+    [("AZURE_SEARCH_ENDPOINT", service.url()), ("AZURE_SEARCH_API_KEY", fake_search::KEY.to_owned())]
+}
+
+async fn ask(server: &Server, question: &str) -> String {
+    let sent = reqwest::Client::new().post(server.url("/api/chat")).json(&json!({ "message": question })).send();
+    let answer: Value = sent.await.unwrap().json().await.unwrap();
+    answer["response"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_product_answers_from_the_service_as_it_does_from_blobs() {
+    let (service, home) = (FakeSearch::start().await, Place::new());
+    let settings = settings(&service);
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let server = tokio::task::block_in_place(|| home.serve(&settings));
+    let question = "How many days of annual leave does the staff get?";
+    let answers = async |words: &str| {
+        let look = async || ask(&server, question).await.contains(words).then_some(());
+        eventually(words, look).await;
+    };
+    answers("don't know").await;
+    let text = |days: u32| format!("# Leave\n\nThe staff get {days} days of annual leave.\n");
+    let file = |days: u32| {
+        let part = reqwest::multipart::Part::text(text(days)).file_name("leave.md");
+        let form = reqwest::multipart::Form::new().part("file", part);
+        reqwest::Client::new().post(server.url("/api/upload")).multipart(form).send()
+    };
+    assert_eq!(file(25).await.unwrap().status(), 202);
+    answers("25 days").await;
+    assert_eq!(file(31).await.unwrap().status(), 202);
+    answers("31 days").await;
+    assert!(!ask(&server, question).await.contains("25 days"));
+    let health: Value = reqwest::get(server.url("/api/health")).await.unwrap().json().await.unwrap();
+    assert_eq!(health["services"]["search"], "healthy");
+    let id = id("leave.md");
+    let deleted = reqwest::Client::new().delete(server.url(&format!("/api/documents/{id}"))).send().await.unwrap();
+    assert!(deleted.status().is_success());
+    assert!(ask(&server, question).await.contains("don't know"), "not findable any more when the answer comes");
+    assert!(!home.path("data/index").exists(), "nothing of the index is kept here");
+}
+
+#[test]
+fn a_key_never_goes_over_a_network_in_the_clear() {
+    let check = |name: &'static str, value: &str| {
+        let given =
+            [("AZURE_SEARCH_ENDPOINT", "https://x.search.windows.net"), ("AZURE_SEARCH_API_KEY", "k"), (name, value)];
+        let problems = Config::from_source(&Source::of(given), program()).err().unwrap_or_default();
+        problems.into_iter().map(|problem| problem.name).collect::<Vec<_>>()
+    };
+    for good in ["https://x.search.windows.net", "http://127.0.0.1:7000", "http://localhost:1/", "http://[::1]:1"] {
+        assert!(check("AZURE_SEARCH_ENDPOINT", good).is_empty(), "{good}");
+    }
+    for bad in [
+        "http://x.search.windows.net",
+        "ftp://127.0.0.1",
+        "https://u:p@x.net",
+        "https://x.net/path",
+        "https://x.net?a",
+        "x",
+    ] {
+        assert_eq!(check("AZURE_SEARCH_ENDPOINT", bad), ["AZURE_SEARCH_ENDPOINT"], "{bad}");
+    }
+    for bad in ["Upper", "a--b", "-a", "a-", "a", "a')/docs"] {
+        assert_eq!(check("AZURE_SEARCH_INDEX", bad), ["AZURE_SEARCH_INDEX"], "{bad}");
+    }
+    assert_eq!(check("AZURE_SEARCH_API_KEY", ""), ["AZURE_SEARCH_API_KEY"]);
+    assert_eq!(check("AZURE_SEARCH_SEMANTIC_RANKER", "yes"), ["AZURE_SEARCH_SEMANTIC_RANKER"]);
 }
