@@ -108,11 +108,8 @@ fn open_index(config: &Config, clock: &Clock) -> Result<Index> {
     if let Some(settings) = &config.search {
         return Ok(Index::on_azure_search(AzureSearchIndex::new(settings.clone(), clock.clone()), ranking));
     }
-    let settings = SegmentSettings {
-        cache: config.data.join("cache"),
-        refresh: config.index_refresh,
-        language: config.language,
-    };
+    let settings =
+        SegmentSettings { cache: config.data.join("cache"), refresh: config.index_refresh, language: config.language };
     Ok(Index::on_segments(SegmentIndex::new(open_blobs(&config.index)?, settings, clock.clone()), ranking))
 }
 

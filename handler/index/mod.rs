@@ -101,7 +101,7 @@ pub struct Token {
 }
 
 /// The index in numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct IndexStatus {
     /// Grows with every change.
     pub generation: u64,
@@ -217,7 +217,7 @@ impl Index {
     pub async fn verify(&self, step: impl Fn(&str)) -> Result<Verified> {
         match &self.backend {
             Backend::Segments(segments) => segments.verify(|file| step(&file.name)).await,
-            Backend::AzureSearch(search) => Ok(Verified::default()),
+            Backend::AzureSearch(_) => Ok(Verified::default()),
         }
     }
 
@@ -232,7 +232,7 @@ impl Index {
     pub async fn forget_damaged(&self) -> Result<usize> {
         match &self.backend {
             Backend::Segments(segments) => segments.forget_damaged().await,
-            Backend::AzureSearch(search) => Ok(0),
+            Backend::AzureSearch(_) => Ok(0),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Definitions of indexes: what a definition may say, what it says when it says nothing, and which changes the service makes
-//! in place.
+//! Definitions of indexes: what a definition may say, what it says when it says nothing, and which changes the service
+//! makes in place.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
-//! The part of the filter language that is sent here: conditions joined by `and`, each an equality, a range of numbers or
-//! times, or a list of values, for a field or for any element of one. Everything else is refused, and so are fields that the
-//! index does not filter by.
+//! The part of the filter language that is sent here: conditions joined by `and`, each an equality, a range of numbers
+//! or times, or a list of values, for a field or for any element of one. Everything else is refused, and so are fields
+//! that the index does not filter by.
 
 use serde_json::{Map, Value};
 
@@ -83,8 +83,16 @@ fn condition<'a>(text: &'a str, definition: &Value) -> Result<(Condition, &'a st
     if let Some(lambda) = rest.strip_prefix("/any(") {
         filterable(definition, &field, "Collection(Edm.String)")?;
         let (variable, inner) = lambda.split_once(':').ok_or("a lambda names its variable")?;
-        let inner = inner.trim_start().strip_prefix("search.in(").ok_or("only search.in is asked of elements here")?;
-        let (asked, values, rest) = values(inner)?;
+        let inner = inner.trim_start();
+        let (asked, values, rest) = match inner.strip_prefix("search.in(") {
+            Some(list) => values(list)?,
+            None => {
+                let (asked, constant) =
+                    inner.split_once(" eq ").ok_or("only eq and search.in are asked of elements here")?;
+                let (value, rest) = literal(constant.trim_start())?;
+                (asked.to_owned(), vec![value], rest)
+            }
+        };
         let rest = rest.trim_start().strip_prefix(')').ok_or("a parenthesis is missing")?;
         if asked != variable.trim() {
             return Err("the lambda asks of another variable".to_owned());

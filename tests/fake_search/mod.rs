@@ -1,7 +1,7 @@
-//! A search service at the socket, as the published interface of Azure AI Search (2026-04-01) has it: what enters are requests
-//! of the real client, what leaves are answers with a state behind them. It is strict: what the interface does not know, and
-//! the parts of its languages that nobody here sends, are refused with 400. A test can make it busy, and can make it show
-//! changes late, as the service does. Include it with `#[path]`.
+//! A search service at the socket, as the published interface of Azure AI Search (2026-04-01) has it: what enters are
+//! requests of the real client, what leaves are answers with a state behind them. It is strict: what the interface does
+//! not know, and the parts of its languages that nobody here sends, are refused with 400. A test can make it busy, and
+//! can make it show changes late, as the service does. Include it with `#[path]`.
 
 #![allow(dead_code, reason = "each test binary uses another part of it")]
 
@@ -55,6 +55,8 @@ pub struct Trouble {
     pub status: u16,
     /// When to come back, in seconds.
     pub retry_after: Option<&'static str>,
+    /// How many such requests it lets pass first.
+    pub skip: usize,
     /// Whether the request is done all the same and only its answer is lost.
     pub after_the_fact: bool,
 }
@@ -62,7 +64,7 @@ pub struct Trouble {
 impl Trouble {
     /// A refusal that changes nothing.
     pub fn of(path: &'static str, status: u16) -> Self {
-        Self { path, status, retry_after: None, after_the_fact: false }
+        Self { path, status, retry_after: None, skip: 0, after_the_fact: false }
     }
 }
 
@@ -216,6 +218,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 fn take_trouble(shared: &Shared, path: &str) -> Option<Trouble> {
     let mut troubles = lock(&shared.troubles);
     let at = troubles.iter().position(|trouble| path.contains(trouble.path))?;
+    if troubles[at].skip > 0 {
+        troubles[at].skip -= 1;
+        return None;
+    }
     troubles.remove(at)
 }
 

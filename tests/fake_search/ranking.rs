@@ -1,6 +1,6 @@
-//! Search: words by BM25, vectors by their cosine, both fused by reciprocal ranks (k = 60), and the answer in the service's
-//! form. Its analyzer imitates the one that is defined for real: lower case, no accents, pairs in scripts without spaces,
-//! no stop words, no plural s.
+//! Search: words by BM25, vectors by their cosine, both fused by reciprocal ranks (k = 60), and the answer in the
+//! service's form. Its analyzer imitates the one that is defined for real: lower case, no accents, pairs in scripts
+//! without spaces, no stop words, no plural s.
 
 use std::collections::HashMap;
 
@@ -164,8 +164,8 @@ fn semantic(question: &Value, definition: &Value) -> Result<bool, String> {
     }
 }
 
-/// Orders by a field when that is asked for, else by score; equal scores in the reverse order of keys, so that nobody comes
-/// to rely on a kind order.
+/// Orders by a field when that is asked for, else by score; equal scores in the reverse order of keys, so that nobody
+/// comes to rely on a kind order.
 fn sort(ranked: &mut Ranking, question: &Value, definition: &Value, rows: &super::Rows) -> Result<(), String> {
     let Some(order) = question["orderby"].as_str() else {
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| b.0.cmp(&a.0)));

@@ -1,5 +1,5 @@
-//! The index at a search service: what the service's ways must not change about what people see. It stores before it shows,
-//! it does parts of a batch, it is busy, and it cannot change a definition in place.
+//! The index at a search service: what the service's ways must not change about what people see. It stores before it
+//! shows, it does parts of a batch, it is busy, and it cannot change a definition in place.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use knowledge_worker::clock::Clock;
 use knowledge_worker::config::Config;
 use knowledge_worker::config::source::Source;
 use knowledge_worker::document::{DocumentId, Embedding, EmbeddingSpace, Principal};
-use knowledge_worker::error::ErrorKind;
+use knowledge_worker::error::{Error, ErrorKind};
 use knowledge_worker::index::azure_search::AzureSearchIndex;
+use knowledge_worker::index::filter::Filter;
 use knowledge_worker::index::segments::manifest::Outcome;
 use knowledge_worker::index::{Index, Query};
 use serde_json::{Value, json};
@@ -30,6 +31,10 @@ async fn place() -> (FakeSearch, Clock, Index) {
     let (service, clock) = (FakeSearch::start().await, Clock::manual(start()));
     let index = open_search(&service, clock.clone(), |_| {});
     (service, clock, index)
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
 }
 
 fn id(name: &str) -> DocumentId {
@@ -90,7 +95,7 @@ async fn a_writer_who_saw_nothing_of_a_later_version_cannot_bring_an_older_one()
         assert_eq!(index.entry(&id("a.txt")).await.unwrap().unwrap().version, version(3, "3"));
     }
     clock.advance(2 * GRACE);
-    assert_eq!(open_search(&service, clock.clone(), |_| {}).tidy(GRACE).await.unwrap().collected_files, 2);
+    assert_eq!(open_search(&service, clock.clone(), |_| {}).tidy(GRACE, later()).await.unwrap().collected_files, 2);
     assert_eq!(kinds(&service, FIRST), (1, 1));
 }
 
@@ -110,9 +115,9 @@ async fn a_removal_is_not_undone_by_a_writer_who_saw_nothing_of_it() {
     let third = open_search(&service, clock.clone(), |_| {});
     assert!(find(&third, "harbour").await.is_empty());
     clock.advance(2 * GRACE);
-    third.tidy(GRACE).await.unwrap();
+    third.tidy(GRACE, later()).await.unwrap();
     assert!(find(&third, "harbour").await.is_empty(), "the removal outlives what it hides");
-    third.tidy(GRACE).await.unwrap();
+    third.tidy(GRACE, later()).await.unwrap();
     assert_eq!(kinds(&service, FIRST), (0, 0), "and then nobody has to remember it");
 }
 
@@ -156,11 +161,11 @@ async fn a_row_that_is_refused_for_good_fails_the_document_and_leaves_the_versio
     assert_eq!(error.kind(), ErrorKind::Internal);
     assert_eq!(find(&index, "harbour").await, ["harbour one"]);
     assert_eq!(index.status().await.unwrap().documents, 1);
-    assert_eq!(index.tidy(GRACE).await.unwrap().collected_files, 0, "it may still be under way");
+    assert_eq!(index.tidy(GRACE, later()).await.unwrap().collected_files, 0, "it may still be under way");
     clock.advance(2 * GRACE);
-    index.tidy(GRACE).await.unwrap();
+    index.tidy(GRACE, later()).await.unwrap();
     assert_eq!(kinds(&service, FIRST), (1, 1), "what was left of the attempt is collected");
-    assert_eq!(index.tidy(GRACE).await.unwrap().collected_files, 0);
+    assert_eq!(index.tidy(GRACE, later()).await.unwrap().collected_files, 0);
     assert_eq!(find(&index, "harbour").await, ["harbour one"]);
 }
 
@@ -183,6 +188,30 @@ async fn a_busy_service_is_asked_again_when_it_says() {
     let error = index.passages(&Principal::anonymous(), &id("a.txt")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StoreUnavailable);
     assert_eq!(service.requests("search.post.search").len() - before, 5, "and not for ever");
+}
+
+#[tokio::test]
+async fn a_process_that_dies_between_any_two_requests_leaves_one_version_and_nothing_for_ever() {
+    for requests in 0..6 {
+        let (service, clock, dying) = place().await;
+        dying.upsert(upsert("a.txt", version(1, "1"), &["harbour one", "harbour wall"])).await.unwrap();
+        // The request is done, and nobody is there any more to hear of it.
+        let death = Trouble { skip: requests, after_the_fact: true, ..Trouble::of("search.index", 403) };
+        service.trouble(death);
+        let second = || upsert("a.txt", version(2, "2"), &["harbour two"]);
+        let finished = dying.upsert(second()).await.is_ok();
+        assert_eq!(finished, requests > 4, "there are five requests: claim, passages, claim, and two to delete");
+        let next = open_search(&service, clock.clone(), |_| {});
+        let found = find(&next, "harbour").await;
+        let expected: &[&str] = if requests < 2 { &["harbour one", "harbour wall"] } else { &["harbour two"] };
+        assert_eq!(found, expected, "after {requests} requests and one");
+        let outcome = next.upsert(second()).await.unwrap();
+        assert_eq!(outcome, if requests < 2 { Outcome::Applied } else { Outcome::Unchanged });
+        clock.advance(2 * GRACE);
+        next.tidy(GRACE, later()).await.unwrap();
+        assert_eq!(find(&next, "harbour").await, ["harbour two"]);
+        assert_eq!(kinds(&service, FIRST), (1, 1), "after {requests} requests and one");
+    }
 }
 
 #[tokio::test]
@@ -267,19 +296,51 @@ async fn meaning_finds_what_words_do_not_and_models_never_meet() {
     index.upsert(with("b.txt", "diesel engine", embedding("small", &[0.0, 0.1, 1.0]))).await.unwrap();
     let ask = async |text: &str, embedding: Embedding| {
         let query = Query { embedding: Some(embedding), ..Query::words(text, 1) };
-        let found = index.search(&Principal::anonymous(), &query).await.unwrap();
-        found.hits.into_iter().map(|hit| hit.passage.text).collect::<Vec<_>>()
+        let found = index.search(&Principal::anonymous(), &query).await?;
+        Ok::<_, Error>(found.hits.into_iter().map(|hit| hit.passage.text).collect::<Vec<_>>())
     };
-    assert_eq!(ask("holidays", embedding("small", &[0.9, 0.0, 0.1])).await, ["annual leave"]);
-    assert_eq!(ask("", embedding("small", &[0.0, 0.0, 1.0])).await, ["diesel engine"]);
-    assert!(
-        ask("holidays", embedding("large", &[0.9, 0.0, 0.1])).await.is_empty(),
-        "another model's vector is not sent"
-    );
+    assert_eq!(ask("holidays", embedding("small", &[0.9, 0.0, 0.1])).await.unwrap(), ["annual leave"]);
+    assert_eq!(ask("", embedding("small", &[0.0, 0.0, 1.0])).await.unwrap(), ["diesel engine"]);
+    let foreign = ask("holidays", embedding("large", &[0.9, 0.0, 0.1])).await.unwrap_err();
+    assert_eq!(foreign.kind(), ErrorKind::EmbeddingMismatch);
     index.upsert(with("c.txt", "motor oil", embedding("large", &[0.9, 0.0]))).await.unwrap();
     assert_eq!(service.indexes(), [FIRST], "a new model is a new field");
-    assert_eq!(ask("holidays", embedding("large", &[0.9, 0.1])).await, ["motor oil"]);
-    assert_eq!(ask("holidays", embedding("small", &[0.9, 0.0, 0.1])).await, ["annual leave"]);
+    assert_eq!(ask("holidays", embedding("large", &[0.9, 0.1])).await.unwrap(), ["motor oil"]);
+    assert_eq!(ask("holidays", embedding("small", &[0.9, 0.0, 0.1])).await.unwrap(), ["annual leave"]);
+}
+
+#[tokio::test]
+async fn a_filter_is_judged_by_the_service_as_far_as_it_can_and_by_the_claims_for_the_rest() {
+    let (service, _clock, index) = place().await;
+    for (name, second, category) in
+        [("hr/it's/leave.txt", 1, Some("policy")), ("hr/leave.txt", 2, Some("it's")), ("sales/leave.txt", 3, None)]
+    {
+        let mut document = upsert(name, version(second, name), &[&format!("harbour {name}")]);
+        document.category = category.map(str::to_owned);
+        index.upsert(document).await.unwrap();
+    }
+    let search = async |filter: Filter| {
+        let query = Query { filter, ..Query::words("harbour", 9) };
+        let hits = index.search(&Principal::anonymous(), &query).await.unwrap().hits;
+        let mut names: Vec<String> = hits.into_iter().map(|hit| hit.passage.name.to_string()).collect();
+        names.sort_unstable();
+        names
+    };
+    let prefix = |prefix: &str| Filter { path_prefix: Some(prefix.to_owned()), ..Filter::default() };
+    assert_eq!(search(prefix("hr/")).await, ["hr/it's/leave.txt", "hr/leave.txt"]);
+    assert_eq!(search(prefix("hr/it's/")).await, ["hr/it's/leave.txt"]);
+    assert_eq!(search(prefix("hr/le")).await, ["hr/leave.txt"]);
+    assert_eq!(search(prefix("s")).await, ["sales/leave.txt"]);
+    let category = Filter { category: Some("it's".to_owned()), ..Filter::default() };
+    assert_eq!(search(category).await, ["hr/leave.txt"]);
+    let documents = vec![id("sales/leave.txt"), id("nobody.txt")];
+    assert_eq!(search(Filter { documents, ..Filter::default() }).await, ["sales/leave.txt"]);
+    let (from, before) = (version(2, "").modified, version(3, "").modified);
+    let times = Filter { modified_from: Some(from), modified_before: Some(before), ..Filter::default() };
+    assert_eq!(search(times).await, ["hr/leave.txt"]);
+    let asked = questions(&service);
+    let sent = |part: &str| asked.iter().any(|question| question["filter"].as_str().unwrap().contains(part));
+    assert!(sent("folders/any(f: f eq 'hr/it''s/')") && sent("category eq 'it''s'") && sent("modified ge 2026-"));
 }
 
 #[tokio::test]
@@ -297,7 +358,7 @@ async fn reranking_by_meaning_is_asked_for_when_it_is_set_and_may_be_left_out_by
 async fn another_language_is_built_beside_the_index_and_swapped_in_when_nothing_is_missing() {
     let (service, clock, english) = place().await;
     for name in ["a.txt", "b.txt"] {
-        english.upsert(upsert(name, version(1, "1"), &["harbour"])).await.unwrap();
+        english.upsert(upsert(name, version(1, "1"), &[&format!("harbour {name}")])).await.unwrap();
     }
     let german = open_search(&service, clock.clone(), |settings| settings.language = "german".parse().unwrap());
     german.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
@@ -307,17 +368,17 @@ async fn another_language_is_built_beside_the_index_and_swapped_in_when_nothing_
     let entries = german.entries().await.unwrap();
     let outdated = entries.iter().filter(|(_, entry)| entry.recipe != "1").map(|(_, entry)| entry.name.as_str());
     assert_eq!(outdated.collect::<Vec<_>>(), ["b.txt"], "the timer learns what is left to do");
-    german.tidy(GRACE).await.unwrap();
+    german.tidy(GRACE, later()).await.unwrap();
     assert_eq!(service.alias("knowledge-worker").as_deref(), Some(FIRST), "one document is still missing");
     german.upsert(upsert("c.txt", version(1, "1"), &["new harbour"])).await.unwrap();
     assert_eq!(find(&english, "harbour").await.len(), 3, "what comes meanwhile is found at once");
     german.remove(&id("c.txt"), None).await.unwrap();
     german.upsert(upsert("b.txt", version(1, "1"), &["harbour"])).await.unwrap();
-    german.tidy(GRACE).await.unwrap();
+    german.tidy(GRACE, later()).await.unwrap();
     assert_eq!(service.alias("knowledge-worker").as_deref(), Some("knowledge-worker-v2"));
     assert_eq!(find(&german, "harbour").await.len(), 2);
     assert_eq!(find(&english, "harbour").await.len(), 2, "who has not noticed yet finds the old index");
-    german.tidy(GRACE).await.unwrap();
+    german.tidy(GRACE, later()).await.unwrap();
     assert_eq!(service.indexes(), ["knowledge-worker-v2"]);
     assert_eq!(german.entries().await.unwrap().len(), 2);
 }
@@ -357,7 +418,8 @@ async fn an_export_holds_what_can_be_found() {
 
 /// Runs the official client against the stand-in, and returns what it prints.
 async fn official_client(service: &FakeSearch, arguments: &[&str]) -> Value {
-    let command = "source scripts/lib/prepare && need_search_client && exec \"$search_client\" -B tests/python/azure_search.py \"$@\"";
+    let command = "source scripts/lib/prepare && need_search_client
+        exec \"$search_client\" -B tests/python/azure_search.py \"$@\"";
     let [task, rest @ ..] = arguments else { panic!("a task is named") };
     let address = service.url();
     let output = tokio::process::Command::new("bash")

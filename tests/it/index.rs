@@ -1,5 +1,5 @@
-//! The index, on a blob store and at a search service: what is findable, in which version, whoever writes at the same time
-//! and wherever it stops.
+//! The index, on a blob store and at a search service: what is findable, in which version, whoever writes at the same
+//! time and wherever it stops.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -159,7 +159,10 @@ async fn late_and_repeated_versions_change_nothing() {
         let index = place.open();
         index.upsert(upsert("a.txt", version(2, "2"), &["new harbour"])).await.unwrap();
         let generation = index.status().await.unwrap().generation;
-        assert_eq!(index.upsert(upsert("a.txt", version(1, "1"), &["old harbour"])).await.unwrap(), Outcome::Superseded);
+        assert_eq!(
+            index.upsert(upsert("a.txt", version(1, "1"), &["old harbour"])).await.unwrap(),
+            Outcome::Superseded
+        );
         assert_eq!(index.upsert(upsert("a.txt", version(2, "2"), &["new harbour"])).await.unwrap(), Outcome::Unchanged);
         assert_eq!(index.status().await.unwrap().generation, generation);
         assert_eq!(find(&index, "harbour").await, ["new harbour"]);
@@ -381,8 +384,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order, a version that is visible was never followed by an older one, every document's
-    /// segment is listed, and no listed segment is without a document.
+    /// Whatever happens in whatever order, a version that is visible was never followed by an older one, every
+    /// document's segment is listed, and no listed segment is without a document.
     #[test]
     fn versions_only_move_forward(steps in prop::collection::vec(step(), 1..40)) {
         let mut manifest = Manifest::default();

@@ -1,6 +1,6 @@
-"""The official client of Azure AI Search, as a judge of our stand-in for the service and of what the product keeps there.
+"""The official client of Azure AI Search, as a judge of our stand-in for the service and of the product's index.
 
-    azure_search.py conform ENDPOINT KEY          uses every operation that the product uses; fails at the first surprise
+    azure_search.py conform ENDPOINT KEY          uses what the product uses; fails at the first surprise
     azure_search.py read ENDPOINT KEY ALIAS TEXT  prints what the client finds in the product's index, as JSON
 """
 
@@ -109,9 +109,8 @@ def conform_documents(books):
     assert set(keys(search_text="wall", vector_queries=[near], vector_filter_mode="preFilter")) == {"a", "c"}
     counted = books.search(search_text="harbour", include_total_count=True, top=1)
     assert len(list(counted)) == 1 and counted.get_count() == 2
-    ranked = list(
-        books.search(search_text="wall", query_type="semantic", semantic_configuration_name="s", semantic_error_mode="partial")
-    )
+    by_meaning = {"query_type": "semantic", "semantic_configuration_name": "s", "semantic_error_mode": "partial"}
+    ranked = list(books.search(search_text="wall", **by_meaning))
     assert ranked[0]["id"] == "a" and ranked[0]["@search.reranker_score"] > 0
     for refused in ["text eq 'x'", "id gt 'a'", "number eq 'a'", "nobody eq 1", "search.ismatch('x')"]:
         assert fails(HttpResponseError, lambda: keys(search_text="*", filter=refused)).status_code == 400, refused

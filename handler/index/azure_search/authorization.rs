@@ -1,5 +1,5 @@
-//! How requests to the search service say who sends them. A token of a managed identity becomes a second variant here, with
-//! its scope `https://search.azure.com/.default`; nothing else has to know of it.
+//! How requests to the search service say who sends them. A token of a managed identity becomes a second variant here,
+//! with its scope `https://search.azure.com/.default`; nothing else has to know of it.
 
 use std::fmt;
 
@@ -31,8 +31,8 @@ impl fmt::Debug for Authorization {
 }
 
 impl Authorization {
-    /// The header of one request. Asked anew for each attempt, because tokens run out, and to be waited for, because they
-    /// have to be fetched.
+    /// The header of one request. Asked anew for each attempt, because tokens run out, and to be waited for, because
+    /// they have to be fetched.
     pub(super) async fn proof(&self) -> Result<Proof> {
         match self {
             Self::ApiKey(key) => Ok(Proof { name: "api-key", value: key.expose_secret().into() }),

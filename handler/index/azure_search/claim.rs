@@ -1,7 +1,7 @@
-//! Which version of a document is the one to show. The service has neither transactions nor conditional writes of rows, so
-//! nothing is ever overwritten: every upload and every removal adds a *claim*, a row of its own, and whoever reads takes the
-//! one that wins. The rules below give the same winner whatever the order in which claims were written or are seen, so that
-//! late and simultaneous writers can do no harm.
+//! Which version of a document is the one to show. The service has neither transactions nor conditional writes of rows,
+//! so nothing is ever overwritten: every upload and every removal adds a *claim*, a row of its own, and whoever reads
+//! takes the one that wins. The rules below give the same winner whatever the order in which claims were written or are
+//! seen, so that late and simultaneous writers can do no harm.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ pub struct Claim {
     pub upload: String,
     /// What it says.
     pub state: State,
-    /// Goes before the version: raised when storage itself went back, so that an older version takes the place of a later.
+    /// Goes before the version: raised when storage itself went back, so that an older version takes the place of a
+    /// later.
     pub epoch: i64,
     /// When it was written, in microseconds since 1970, and later than every claim its writer had seen.
     pub written: i64,
@@ -30,6 +31,8 @@ pub struct Claim {
     pub version: DocumentVersion,
     /// SHA-256 of the content.
     pub content_hash: String,
+    /// What kind of document it is.
+    pub category: Option<String>,
     /// How its passages were made.
     pub recipe: String,
     /// How many passages there are.
@@ -95,6 +98,7 @@ impl Claim {
             name: self.name.clone(),
             version: self.version.clone(),
             content_hash: self.content_hash.clone(),
+            category: self.category.clone(),
             recipe: self.recipe.clone(),
             place,
         }
@@ -152,6 +156,7 @@ mod tests {
             name,
             version: DocumentVersion { modified, etag: etag.to_string() },
             content_hash: String::new(),
+            category: None,
             recipe: "1".to_owned(),
             passages: 1,
         }

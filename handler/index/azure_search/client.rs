@@ -1,6 +1,6 @@
-//! Requests to the search service: one address, one version of its interface, time limits, and a bounded number of retries
-//! that wait as long as the service asks. Enters: a call. Leaves: its answer, or an error that quotes nothing of the
-//! service's words, because those may quote a document or a question.
+//! Requests to the search service: one address, one version of its interface, time limits, and a bounded number of
+//! retries that wait as long as the service asks. Enters: a call. Leaves: its answer, or an error that quotes nothing
+//! of the service's words, because those may quote a document or a question.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -153,8 +153,8 @@ impl Client {
         Self { endpoint, authorization, http: OnceLock::new() }
     }
 
-    /// Sends a call until there is an answer other than "busy", or patience ends. A lost connection and 408, 429, 500, 502,
-    /// 503, 504 are tried again: every call of ours may be repeated without harm.
+    /// Sends a call until there is an answer other than "busy", or patience ends. A lost connection and 408, 429, 500,
+    /// 502, 503, 504 are tried again: every call of ours may be repeated without harm.
     pub(super) async fn send(&self, call: &Call) -> Result<Answer> {
         let deadline = Instant::now() + call.patience;
         let mut attempt = 1;
@@ -170,7 +170,8 @@ impl Client {
             if attempt == ATTEMPTS || Instant::now() + wait >= deadline {
                 return Err(failure.into_error());
             }
-            tracing::debug!(attempt, wait_ms = wait.as_millis() as u64, cause = %failure, "asking the search service again");
+            let wait_ms = wait.as_millis() as u64;
+            tracing::debug!(attempt, wait_ms, cause = %failure, "asking the search service again");
             sleep(wait).await;
             attempt += 1;
         }

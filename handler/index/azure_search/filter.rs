@@ -1,9 +1,10 @@
-//! Conditions in the language of the service (OData). Everything that comes from outside passes through here: a text becomes
-//! a quoted literal, and marks of readers are written in an alphabet that has neither quotes nor delimiters.
+//! Conditions in the language of the service (OData). Everything that comes from outside passes through here: a text
+//! becomes a quoted literal, and marks of readers are written in an alphabet that has neither quotes nor delimiters.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::document::Principal;
+use crate::document::{DocumentId, Principal};
+use crate::index::filter::Filter;
 
 /// Parts the values of a list. No id and no encoded mark has it.
 const DELIMITER: char = '|';
@@ -32,6 +33,27 @@ pub fn any_of<T: AsRef<str>>(field: &str, values: &[T]) -> String {
 /// That a field has a value.
 pub fn is(field: &str, value: &str) -> String {
     format!("{field} eq {}", literal(value))
+}
+
+/// As much of a filter on documents as the service can judge. Texts are the same or not for it, so of a path only the
+/// folder counts here; the claims of what was found are judged by the whole filter.
+pub fn on_documents(filter: &Filter) -> Vec<String> {
+    let mut conditions = Vec::new();
+    if !filter.documents.is_empty() {
+        let ids: Vec<&str> = filter.documents.iter().map(DocumentId::as_str).collect();
+        conditions.push(any_of("document_id", &ids));
+    }
+    if let Some(at) = filter.path_prefix.as_ref().and_then(|prefix| prefix.rfind('/')) {
+        let folder = filter.path_prefix.as_ref().map_or("", |prefix| &prefix[..=at]);
+        conditions.push(format!("folders/any(f: {})", is("f", folder)));
+    }
+    conditions.extend(filter.category.as_ref().map(|category| is("category", category)));
+    let time = |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    // The service keeps milliseconds: what is cut off the bound may let more in, never less.
+    conditions.extend(filter.modified_from.map(|from| format!("modified ge {}", time(from))));
+    let next = chrono::TimeDelta::milliseconds(1);
+    conditions.extend(filter.modified_before.map(|before| format!("modified lt {}", time(before + next))));
+    conditions
 }
 
 /// That all of some conditions hold.

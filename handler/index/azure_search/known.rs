@@ -1,5 +1,6 @@
-//! Which claims there are: those that the service shows, and those that this process wrote and the service may not show yet.
-//! The service makes a change findable a moment after it has acknowledged it; the process that made it sees it at once.
+//! Which claims there are: those that the service shows, and those that this process wrote and the service may not show
+//! yet. The service makes a change findable a moment after it has acknowledged it; the process that made it sees it at
+//! once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -126,8 +127,8 @@ impl AzureSearchIndex {
         Ok(by_document)
     }
 
-    /// All rows that meet conditions, page after page. Pages follow a number in the rows and not a count of rows, so that
-    /// none is missed or doubled when others write meanwhile.
+    /// All rows that meet conditions, page after page. Pages follow a number in the rows and not a count of rows, so
+    /// that none is missed or doubled when others write meanwhile.
     pub(super) async fn rows_by_number(
         &self,
         index: &str,

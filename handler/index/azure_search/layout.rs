@@ -1,6 +1,7 @@
-//! Which indexes there are. The configured name is an alias; behind it stands `<name>-v1`, and after a rebuild `-v2`, and so
-//! on. A definition that only needs more grows in place. One that needs something else is *built* beside the current one:
-//! writers fill both, readers stay with the current, and maintenance swaps the alias when nothing is missing any more.
+//! Which indexes there are. The configured name is an alias; behind it stands `<name>-v1`, and after a rebuild `-v2`,
+//! and so on. A definition that only needs more grows in place. One that needs something else is *built* beside the
+//! current one: writers fill both, readers stay with the current, and maintenance swaps the alias when nothing is
+//! missing any more.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::AzureSearchIndex;
 use super::client::{Call, Condition};
-use super::schema::{Fit, definition, fit, vector_field};
+use super::schema::{Fit, VECTOR_PREFIX, definition, fit, vector_field};
 use crate::document::EmbeddingSpace;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -52,7 +53,17 @@ impl Shelf {
     /// Whether vectors of a space can be stored and looked for here.
     pub(super) fn has(&self, space: &EmbeddingSpace) -> bool {
         let name = vector_field(space);
-        self.definition["fields"].as_array().is_some_and(|fields| fields.iter().any(|field| field["name"] == name))
+        self.vector_fields().any(|field| field == name)
+    }
+
+    /// Whether there are vectors of any space.
+    pub(super) fn has_vectors(&self) -> bool {
+        self.vector_fields().next().is_some()
+    }
+
+    fn vector_fields(&self) -> impl Iterator<Item = &str> {
+        let fields = self.definition["fields"].as_array().into_iter().flatten();
+        fields.filter_map(|field| field["name"].as_str()).filter(|name| name.starts_with(VECTOR_PREFIX))
     }
 }
 
@@ -100,8 +111,8 @@ impl AzureSearchIndex {
         Ok(Some(layout))
     }
 
-    /// The indexes to write a document into, made ready for vectors of `space`: always the current one, so that the change
-    /// is seen, and the one that is being built, if there is one or if one is needed.
+    /// The indexes to write a document into, made ready for vectors of `space`: always the current one, so that the
+    /// change is seen, and the one that is being built, if there is one or if one is needed.
     pub(super) async fn writable(&self, space: Option<&EmbeddingSpace>) -> Result<Vec<Shelf>> {
         let _one_at_a_time = self.shared.changing_layout.lock().await;
         for _ in 0..TRIES {
@@ -117,8 +128,8 @@ impl AzureSearchIndex {
         Err(Error::new(ErrorKind::StoreUnavailable, "too many others change the search index at once"))
     }
 
-    /// Makes one of the indexes fit what is wanted, a step at a time, and says whether there was anything to do. While two
-    /// releases with different settings run side by side, one fitting index is enough for each of them.
+    /// Makes one of the indexes fit what is wanted, a step at a time, and says whether there was anything to do. While
+    /// two releases with different settings run side by side, one fitting index is enough for each of them.
     async fn suit(&self, layout: &Layout, space: Option<&EmbeddingSpace>) -> Result<bool> {
         let spaces: Vec<EmbeddingSpace> = space.cloned().into_iter().collect();
         let fits = |shelf: &Shelf| fit(&shelf.definition, &self.shared.wanted, &spaces);

@@ -1,7 +1,7 @@
-//! Keeping the index tidy: what lost against a later version, what a crash left behind and what nobody has to remember any
-//! more is deleted; an index that is built takes the place of the one that answered so far.
+//! Keeping the index tidy: what lost against a later version, what a crash left behind and what nobody has to remember
+//! any more is deleted; an index that is built takes the place of the one that answered so far.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,9 +18,10 @@ use crate::index::segments::maintain::Tidied;
 use crate::index::segments::manifest::REMOVAL_MEMORY;
 
 impl AzureSearchIndex {
-    /// Deletes and swaps. Doing it again at once does nothing more; stopping it anywhere does no harm. What is younger than
-    /// `grace` is left alone: its writer may be about to finish. Deleted rows are reported as collected files.
-    pub async fn tidy(&self, grace: Duration) -> Result<Tidied> {
+    /// Deletes and swaps. Doing it again at once does nothing more; stopping it anywhere does no harm, and after
+    /// `until` nothing more is begun. What is younger than `grace` is left alone: its writer may be about to finish.
+    /// Deleted rows are reported as collected files.
+    pub async fn tidy(&self, grace: Duration, until: Instant) -> Result<Tidied> {
         // Looked at anew: another instance may have swapped.
         let Some(layout) = self.look().await? else { return Ok(Tidied::default()) };
         let mut collected = 0;
@@ -29,18 +30,23 @@ impl AzureSearchIndex {
             tracing::info!(index = name, "deleted a search index that was replaced");
         }
         for shelf in std::iter::once(&layout.current).chain(&layout.building) {
-            collected += self.collect(&shelf.name, grace).await?;
+            collected += self.collect(&shelf.name, grace, until).await?;
         }
-        self.swap_when_built(&layout).await?;
+        if Instant::now() < until {
+            self.swap_when_built(&layout).await?;
+        }
         Ok(Tidied { merged_segments: 0, collected_files: collected })
     }
 
     /// Deletes claims that no longer count, with their passages, and removals that nobody has to remember.
-    async fn collect(&self, index: &str, grace: Duration) -> Result<usize> {
+    async fn collect(&self, index: &str, grace: Duration, until: Instant) -> Result<usize> {
         let now = self.shared.clock.now();
         let youngest = now - TimeDelta::from_std(grace).unwrap_or(TimeDelta::MAX);
         let mut collected = 0;
         for claims in self.all_claims(index).await?.values() {
+            if Instant::now() >= until {
+                break;
+            }
             let winner = winner(claims);
             let lost = |claim: &&Claim| Some(*claim) != winner && !claim.is_removal() && moment(claim) < youngest;
             collected += self.delete_claims(index, claims.iter().filter(lost)).await?;

@@ -1,20 +1,21 @@
-//! The index on Azure AI Search, for those who outgrow the one on blob storage. Enters: an address, a key, rows, changes.
-//! Leaves: what the service finds. There is no client library for the service in Rust, so its published interface is spoken
-//! directly, in one version and without preview features.
+//! The index on Azure AI Search, for those who outgrow the one on blob storage. Enters: an address, a key, rows,
+//! changes. Leaves: what the service finds. There is no client library for the service in Rust, so its published
+//! interface is spoken directly, in one version and without preview features.
 //!
 //! The service can replace neither a document nor anything else in one step, and shows a change a moment after it has
-//! acknowledged it. So the version that counts is decided by whoever reads, from *claims* ([`claim`]): a search asks for
-//! passages, then for the claims of their documents, and leaves out what is not of the version that counts. What holds as in
-//! the index on segments: a document is seen in one version or none; versions only move forward unless storage went back; a
-//! removal is not undone by a late writer, whatever the order in which the service shows things.
+//! acknowledged it. So the version that counts is decided by whoever reads, from *claims* ([`claim`]): a search asks
+//! for passages, then for the claims of their documents, and leaves out what is not of the version that counts. What
+//! holds as in the index on segments: a document is seen in one version or none; versions only move forward unless
+//! storage went back; a removal is not undone by a late writer, whatever the order in which the service shows things.
 //!
 //! What is weaker than there:
-//! - a change is findable a few seconds late, and a removed document may be found that long by another instance; the process
-//!   that made the change goes by it at once;
-//! - a new version's passages may become findable one after another, and the document is incomplete for that moment;
+//! - a change is findable a few seconds late, and a removed document may be found that long by another instance; the
+//!   process that made the change goes by it at once;
+//! - between the claim and its passages becoming findable a document may be found in parts or not at all for a moment;
 //! - two writers at once may both be told that they were applied; what is shown is the later version all the same;
 //! - a term's weight is estimated from what was found, because the service does not tell how rare a term is;
-//! - counts are those of the service, about, and there is nothing to put back to an earlier state.
+//! - counts are those of the service, about; damage is the service's matter, and nothing can be put back to an earlier
+//!   state but by making the documents anew.
 
 pub mod authorization;
 pub mod claim;

@@ -1,5 +1,5 @@
-//! Searching: words and vector in one request, fused by the service; then the claims of the documents that were hit, and what
-//! is not of the version that counts is left out. A principal's marks are in every request.
+//! Searching: words and vector in one request, fused by the service; then the claims of the documents that were hit,
+//! and what is not of the version that counts is left out. A principal's marks are in every request.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,6 +13,8 @@ use super::layout::Shelf;
 use super::schema::{KIND, PASSAGE, SEMANTIC, vector_field};
 use crate::document::{DocumentId, DocumentName, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
+use crate::index::filter::Filter;
+use crate::index::rank::{RankSettings, Thinning};
 use crate::index::{Found, Hit, Query, QueryTerm};
 
 /// The fields a passage is made of.
@@ -25,6 +27,8 @@ const MOST_WORDS: usize = 200;
 const MOST_WORD_CHARS: usize = 200;
 /// Neighbours that the vector search brings into the fusion at least, as the service advises for reranking.
 const LEAST_NEIGHBOURS: usize = 50;
+/// Weight of words below which they count nothing.
+const LEAST_WEIGHT: f32 = 0.01;
 /// Most rows of one answer.
 pub(super) const MOST_ROWS: usize = 1_000;
 /// How long reranking by meaning may take before results come without it.
@@ -33,8 +37,9 @@ const SEMANTIC_WAIT_MS: u32 = 2_000;
 const IMAGINED_PASSAGES: f32 = 50.0;
 
 impl AzureSearchIndex {
-    /// The passages that fit best and that `principal` may read.
-    pub async fn search(&self, principal: &Principal, query: &Query) -> Result<Found> {
+    /// The passages that fit best and that `principal` may read. An embedding of a space that the index has no vectors
+    /// of, while it has others, is `EmbeddingMismatch`.
+    pub async fn search(&self, principal: &Principal, query: &Query, ranking: &RankSettings) -> Result<Found> {
         let terms = self.shared.analyzer.question_terms(&query.text);
         let nothing = |generation| Found { hits: Vec::new(), terms: weights(&terms, 0, &HashMap::new()), generation };
         let is_empty = terms.is_empty() && query.embedding.is_none();
@@ -45,17 +50,19 @@ impl AzureSearchIndex {
         if is_empty || query.limit == 0 {
             return Ok(nothing(self.generation(&shelf.name).await?));
         }
-        // Conditions on documents join these two, as fields `document_id`, `folders`, `category` and `modified`.
-        let conditions = filter::all(&[filter::is(KIND, PASSAGE), readable]);
-        let body = self.body(shelf, query, !terms.is_empty(), &conditions);
-        let (mut hits, generation) =
-            tokio::try_join!(self.living_hits(&shelf.name, body, query.limit), self.generation(&shelf.name))?;
+        let mut conditions = vec![filter::is(KIND, PASSAGE), readable];
+        conditions.extend(filter::on_documents(&query.filter));
+        let mut body = self.body(query, !terms.is_empty(), &filter::all(&conditions));
+        add_vector(&mut body, shelf, query, ranking)?;
+        let (hits, generation) =
+            tokio::try_join!(self.living_hits(&shelf.name, body, query), self.generation(&shelf.name))?;
         let terms = self.weigh(&terms, &hits);
-        hits.truncate(query.limit);
+        let mut thinning = Thinning::default();
+        let hits = hits.into_iter().filter(|hit| thinning.takes(&hit.passage)).take(query.limit).collect();
         Ok(Found { hits, terms, generation })
     }
 
-    fn body(&self, shelf: &Shelf, query: &Query, has_words: bool, conditions: &str) -> Value {
+    fn body(&self, query: &Query, has_words: bool, conditions: &str) -> Value {
         let mut body = json!({
             "filter": conditions,
             "select": PASSAGE_FIELDS,
@@ -68,15 +75,6 @@ impl AzureSearchIndex {
             body["searchMode"] = json!("any");
             body["searchFields"] = json!(SEARCHED_FIELDS);
         }
-        if let Some(embedding) = query.embedding.as_ref().filter(|embedding| shelf.has(&embedding.space)) {
-            body["vectorQueries"] = json!([{
-                "kind": "vector",
-                "vector": embedding.values,
-                "fields": vector_field(&embedding.space),
-                "k": LEAST_NEIGHBOURS,
-            }]);
-            body["vectorFilterMode"] = json!("preFilter");
-        }
         if self.shared.settings.semantic && has_words {
             body["queryType"] = json!("semantic");
             body["semanticConfiguration"] = json!(SEMANTIC);
@@ -87,13 +85,14 @@ impl AzureSearchIndex {
         body
     }
 
-    /// Hits of versions that count, best first. Those of versions that are about to be deleted take places in the service's
-    /// answer, so more are asked for than are wanted, and still more when too few are left.
-    async fn living_hits(&self, index: &str, mut body: Value, limit: usize) -> Result<Vec<Hit>> {
+    /// Hits of versions that count, best first. Those of versions that are about to be deleted take places in the
+    /// service's answer, so more are asked for than are wanted, and still more when too few are left.
+    async fn living_hits(&self, index: &str, mut body: Value, query: &Query) -> Result<Vec<Hit>> {
         let can_find = body.get("search").is_some() || body.get("vectorQueries").is_some();
         if !can_find {
             return Ok(Vec::new());
         }
+        let limit = query.limit;
         let mut top = (limit + limit / 2 + 5).min(MOST_ROWS);
         loop {
             body["top"] = json!(top);
@@ -103,12 +102,32 @@ impl AzureSearchIndex {
             let rows = self.ask(index, &body).await?;
             let documents: HashSet<DocumentId> = rows.iter().filter_map(document_of).collect();
             let claims = self.claims_of_many(index, &documents).await?;
-            let hits = living(&rows, &claims)?;
+            let hits = self.living(&rows, &claims, &query.filter)?;
             if hits.len() >= limit || rows.len() < top || top == MOST_ROWS {
                 return Ok(hits);
             }
             top = (top * 4).min(MOST_ROWS);
         }
+    }
+
+    /// The hits that belong to the version of their document that counts, and to documents that the filter admits.
+    fn living(&self, rows: &[Value], claims: &HashMap<DocumentId, Vec<Claim>>, filter: &Filter) -> Result<Vec<Hit>> {
+        let now = self.shared.clock.now();
+        let mut hits = Vec::new();
+        for row in rows {
+            let claim = document_of(row).and_then(|document| live(claims.get(&document)?));
+            let Some(claim) = claim.filter(|claim| row["upload"].as_str() == Some(&claim.upload)) else { continue };
+            if filter.admits(&claim.document, &claim.entry(now)) {
+                let score = row["@search.rerankerScore"].as_f64().or(row["@search.score"].as_f64()).unwrap_or(0.0);
+                hits.push(Hit { passage: passage_of(row)?, score: score as f32 });
+            }
+        }
+        // Equal scores come in any order from the service, and in one order from us.
+        hits.sort_by(|a, b| {
+            let place = |hit: &Hit| (hit.passage.name.clone(), hit.passage.ordinal);
+            b.score.total_cmp(&a.score).then_with(|| place(a).cmp(&place(b)))
+        });
+        Ok(hits)
     }
 
     /// The rows of one answer. A partial one (206) is taken: reranking was left out of it and nothing else.
@@ -130,8 +149,8 @@ impl AzureSearchIndex {
         }
     }
 
-    /// The service tells nothing of how rare a term is, so what was found stands for the whole: a term that is in none of the
-    /// hits, although any of the terms was enough to be found, weighs most.
+    /// The service tells nothing of how rare a term is, so what was found stands for the whole: a term that is in none
+    /// of the hits, although any of the terms was enough to be found, weighs most.
     fn weigh(&self, terms: &[String], hits: &[Hit]) -> Vec<QueryTerm> {
         let mut frequencies: HashMap<String, usize> = HashMap::new();
         for hit in hits {
@@ -157,8 +176,8 @@ fn weights(terms: &[String], num_hits: usize, frequencies: &HashMap<String, usiz
     terms.iter().map(weigh).collect()
 }
 
-/// The words of a question without what the query language reads as an operator. Never empty where there are terms, which
-/// matters, because nothing to look for would mean everything.
+/// The words of a question without what the query language reads as an operator. Never empty where there are terms,
+/// which matters, because nothing to look for would mean everything.
 fn words(text: &str) -> String {
     let plain = |c: char| match c {
         '+' | '-' | '|' | '"' | '(' | ')' | '*' | '~' | '\\' => ' ',
@@ -176,22 +195,25 @@ fn document_of(row: &Value) -> Option<DocumentId> {
     DocumentId::parse(row["document_id"].as_str()?)
 }
 
-/// The hits that belong to the version of their document that counts.
-fn living(rows: &[Value], claims: &HashMap<DocumentId, Vec<Claim>>) -> Result<Vec<Hit>> {
-    let mut hits = Vec::new();
-    for row in rows {
-        let claim = document_of(row).and_then(|document| live(claims.get(&document)?));
-        if claim.is_some_and(|claim| row["upload"].as_str() == Some(&claim.upload)) {
-            let score = row["@search.rerankerScore"].as_f64().or(row["@search.score"].as_f64()).unwrap_or(0.0);
-            hits.push(Hit { passage: passage_of(row)?, score: score as f32 });
-        }
+/// Adds the question's vector. Where there are only words it is left out; where all vectors are of other models, that
+/// is said.
+fn add_vector(body: &mut Value, shelf: &Shelf, query: &Query, ranking: &RankSettings) -> Result<()> {
+    let Some(embedding) = query.embedding.as_ref().filter(|_| shelf.has_vectors()) else { return Ok(()) };
+    if !shelf.has(&embedding.space) {
+        let sentence =
+            "the index was made with another embedding model than the question's; it is made anew by maintenance";
+        return Err(Error::new(ErrorKind::EmbeddingMismatch, sentence));
     }
-    // Equal scores come in any order from the service, and in one order from us.
-    hits.sort_by(|a, b| {
-        let place = |hit: &Hit| (hit.passage.name.clone(), hit.passage.ordinal);
-        b.score.total_cmp(&a.score).then_with(|| place(a).cmp(&place(b)))
-    });
-    Ok(hits)
+    body["vectorQueries"] = json!([{
+        "kind": "vector",
+        "vector": embedding.values,
+        "fields": vector_field(&embedding.space),
+        "k": LEAST_NEIGHBOURS,
+        // The service weighs vectors against words, and words always count 1.
+        "weight": ranking.vectors_weight / ranking.words_weight.max(LEAST_WEIGHT),
+    }]);
+    body["vectorFilterMode"] = json!("preFilter");
+    Ok(())
 }
 
 /// The passage of a row.

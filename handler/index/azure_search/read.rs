@@ -65,8 +65,8 @@ impl AzureSearchIndex {
         Ok(entries.into_iter().collect())
     }
 
-    /// The entry of a document with these claims. While an index is being built (`Some` for it), that one tells what is left
-    /// to do: a document that is not in it, or not in this version, is reported as made by another recipe.
+    /// The entry of a document with these claims. While an index is being built (`Some` for it), that one tells what is
+    /// left to do: a document that is not in it, or not in this version, is reported as made by another recipe.
     fn entry_of(&self, current: Option<&Claim>, built: Option<Option<&Claim>>) -> Option<DocumentEntry> {
         let now = self.shared.clock.now();
         let current = current.map(|claim| claim.entry(now));
@@ -81,7 +81,7 @@ impl AzureSearchIndex {
     /// The index in numbers. Rows that are about to be deleted are counted, and new ones a moment late.
     pub async fn status(&self) -> Result<IndexStatus> {
         let Some(layout) = self.layout().await? else {
-            return Ok(IndexStatus { generation: 0, documents: 0, passages: 0, segments: 0, size_bytes: 0 });
+            return Ok(IndexStatus::default());
         };
         let index = &layout.current.name;
         let live = filter::all(&[filter::is(KIND, CLAIM), filter::is("state", "live")]);
@@ -93,7 +93,7 @@ impl AzureSearchIndex {
         )?;
         let size_bytes = statistics["storageSize"].as_u64().unwrap_or(0);
         let segments = 1 + usize::from(layout.building.is_some());
-        Ok(IndexStatus { generation, documents, passages, segments, size_bytes })
+        Ok(IndexStatus { generation, documents, passages, segments, damaged_segments: 0, size_bytes })
     }
 
     async fn count(&self, index: &str, conditions: String) -> Result<u64> {

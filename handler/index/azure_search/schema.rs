@@ -1,8 +1,8 @@
-//! The definition of the index: which fields its rows have, and whether a definition that is there can become the one that is
-//! wanted without a rebuild. Passages and claims are rows of one index, told apart by `kind`.
+//! The definition of the index: which fields its rows have, and whether a definition that is there can become the one
+//! that is wanted without a rebuild. Passages and claims are rows of one index, told apart by `kind`.
 //!
-//! Vectors of different models never meet: each embedding space has a field of its own, named after it. So a new model is a
-//! new field, which the service adds in place; rows without it are simply not found by it.
+//! Vectors of different models never meet: each embedding space has a field of its own, named after it. So a new model
+//! is a new field, which the service adds in place; rows without it are simply not found by it.
 
 use serde_json::{Map, Value, json};
 
@@ -18,10 +18,13 @@ pub const PASSAGE: &str = "passage";
 pub const CLAIM: &str = "claim";
 /// The semantic configuration, and the profile of vectors.
 pub const SEMANTIC: &str = "passages";
+/// How the names of fields of vectors begin.
+pub const VECTOR_PREFIX: &str = "vector_";
 const VECTOR_PROFILE: &str = "by-meaning";
 const VECTOR_ALGORITHM: &str = "hnsw-cosine";
 
-/// Languages that the service has both a stemmer and a list of stop words for, by the names that it and `INDEX_LANGUAGE` use.
+/// Languages that the service has both a stemmer and a list of stop words for, by the names that it and
+/// `INDEX_LANGUAGE` use.
 const LANGUAGES: &[&str] = &[
     "arabic",
     "danish",
@@ -52,7 +55,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What a language, named as in `INDEX_LANGUAGE`, asks for. One that the service does not know is taken as it is written.
+    /// What a language, named as in `INDEX_LANGUAGE`, asks for. One that the service does not know is taken as it is
+    /// written.
     pub fn new(language: &str, semantic: bool) -> Self {
         Self { language: LANGUAGES.iter().copied().find(|known| *known == language), semantic }
     }
@@ -77,7 +81,7 @@ pub enum Fit {
 /// The field of the vectors of a space.
 pub fn vector_field(space: &EmbeddingSpace) -> String {
     let name = format!("{}\n{}", space.model, space.dimensions);
-    format!("vector_{}", &content_hash(name.as_bytes())[..12])
+    format!("{VECTOR_PREFIX}{}", &content_hash(name.as_bytes())[..12])
 }
 
 /// A new definition.
@@ -182,15 +186,17 @@ fn field(name: &str, kind: &str, on: &[&str]) -> Value {
     Value::Object(field)
 }
 
-/// The steps from text to terms, as our own analyzer has them: words of Unicode, lower case, no accents, pairs of characters
-/// in scripts without spaces, then stop words and endings of the language.
+/// The steps from text to terms, as our own analyzer has them: words of Unicode, lower case, no accents, pairs of
+/// characters in scripts without spaces, then stop words and endings of the language.
 fn add_analyzer(definition: &mut Value, wanted: &Wanted) {
     let mut steps = vec!["cjk_width", "lowercase", "asciifolding", "cjk_bigram"];
     if let Some(language) = wanted.language {
         steps.extend(["stop-words", "endings"]);
+        let (stop_words, endings) = ("StopwordsTokenFilter", "StemmerTokenFilter");
+        let kind = |name: &str| format!("#Microsoft.Azure.Search.{name}");
         definition["tokenFilters"] = json!([
-            {"@odata.type": "#Microsoft.Azure.Search.StopwordsTokenFilter", "name": "stop-words", "stopwordsList": language},
-            {"@odata.type": "#Microsoft.Azure.Search.StemmerTokenFilter", "name": "endings", "language": language},
+            {"@odata.type": kind(stop_words), "name": "stop-words", "stopwordsList": language},
+            {"@odata.type": kind(endings), "name": "endings", "language": language},
         ]);
     }
     definition["analyzers"] = json!([{

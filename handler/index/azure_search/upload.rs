@@ -1,5 +1,5 @@
-//! Changes of rows, in batches. Enters: actions, each as a line of JSON with its key. Leaves: nothing, once the service has
-//! said of every single row that it is stored; an error when it refuses one for good or stays busy.
+//! Changes of rows, in batches. Enters: actions, each as a line of JSON with its key. Leaves: nothing, once the service
+//! has said of every single row that it is stored; an error when it refuses one for good or stays busy.
 
 use std::collections::HashSet;
 
@@ -50,7 +50,8 @@ impl Action {
 }
 
 impl AzureSearchIndex {
-    /// Applies actions, batch after batch: when this returns, those of an earlier call are stored before those of a later one.
+    /// Applies actions, batch after batch: when this returns, those of an earlier call are stored before those of a
+    /// later one.
     pub(super) async fn apply(&self, index: &str, actions: Vec<Action>) -> Result<()> {
         let mut batches = batches(actions, BATCH_BYTES);
         batches.reverse();

@@ -1,6 +1,6 @@
-//! Changing what can be found. A version goes up in this order, which makes every stop harmless: a pending claim, which names
-//! the upload for maintenance; the passages; the claim made live, which is the one step that shows the new version and hides
-//! the old one; and only then the old passages and their claims are deleted.
+//! Changing what can be found. A version goes up in this order, which makes every stop harmless: a pending claim, which
+//! names the upload for maintenance; the passages; the claim made live, which is the one step that shows the new
+//! version and hides the old one; and only then the old passages and their claims are deleted.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +32,7 @@ struct PassageRow<'a> {
     readers: Vec<String>,
     folders: Vec<String>,
     modified: DateTime<Utc>,
+    category: Option<&'a str>,
     etag: &'a str,
     content_hash: &'a str,
     recipe: &'a str,
@@ -81,6 +82,7 @@ impl AzureSearchIndex {
             name: upsert.name.clone(),
             version: upsert.version.clone(),
             content_hash: upsert.content_hash.clone(),
+            category: upsert.category.clone(),
             recipe: upsert.recipe.clone(),
             place: Place::Live { segment: String::new(), passages },
         };
@@ -98,6 +100,7 @@ impl AzureSearchIndex {
             name: upsert.name.clone(),
             version: upsert.version.clone(),
             content_hash: upsert.content_hash.clone(),
+            category: upsert.category.clone(),
             recipe: upsert.recipe.clone(),
             passages,
         };
@@ -163,6 +166,7 @@ fn passage_action(shelf: &Shelf, claim: &Claim, row: &Row, position: u32) -> Res
         readers: row.readers.iter().map(|reader| mark(reader)).collect(),
         folders: folders.collect(),
         modified: claim.version.modified,
+        category: claim.category.as_deref(),
         etag: &claim.version.etag,
         content_hash: &claim.content_hash,
         recipe: &claim.recipe,
