@@ -16,7 +16,7 @@ use knowledge_worker::index::segments::manifest::Outcome;
 use knowledge_worker::index::{Index, Query};
 use serde_json::{Value, json};
 
-use super::index::{find, open_search, start, upsert, version};
+use super::index::{find, later, open_search, start, upsert, version};
 use crate::fake_search::{self, FakeSearch, Trouble};
 use crate::support::app::{document_name, program};
 use crate::support::process::{Place, Server, eventually};
@@ -31,10 +31,6 @@ async fn place() -> (FakeSearch, Clock, Index) {
     let (service, clock) = (FakeSearch::start().await, Clock::manual(start()));
     let index = open_search(&service, clock.clone(), |_| {});
     (service, clock, index)
-}
-
-fn later() -> Instant {
-    Instant::now() + Duration::from_secs(60)
 }
 
 fn id(name: &str) -> DocumentId {
@@ -361,7 +357,7 @@ async fn another_language_is_built_beside_the_index_and_swapped_in_when_nothing_
         english.upsert(upsert(name, version(1, "1"), &[&format!("harbour {name}")])).await.unwrap();
     }
     let german = open_search(&service, clock.clone(), |settings| settings.language = "german".parse().unwrap());
-    german.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
+    german.upsert(upsert("a.txt", version(1, "1"), &["harbour a.txt"])).await.unwrap();
     assert_eq!(service.indexes(), [FIRST, "knowledge-worker-v2"]);
     assert_eq!(service.alias("knowledge-worker").as_deref(), Some(FIRST));
     assert_eq!(find(&german, "harbour").await.len(), 2, "the index that was there answers");
@@ -373,7 +369,7 @@ async fn another_language_is_built_beside_the_index_and_swapped_in_when_nothing_
     german.upsert(upsert("c.txt", version(1, "1"), &["new harbour"])).await.unwrap();
     assert_eq!(find(&english, "harbour").await.len(), 3, "what comes meanwhile is found at once");
     german.remove(&id("c.txt"), None).await.unwrap();
-    german.upsert(upsert("b.txt", version(1, "1"), &["harbour"])).await.unwrap();
+    german.upsert(upsert("b.txt", version(1, "1"), &["harbour b.txt"])).await.unwrap();
     german.tidy(GRACE, later()).await.unwrap();
     assert_eq!(service.alias("knowledge-worker").as_deref(), Some("knowledge-worker-v2"));
     assert_eq!(find(&german, "harbour").await.len(), 2);

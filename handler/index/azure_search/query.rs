@@ -67,8 +67,6 @@ impl AzureSearchIndex {
             "filter": conditions,
             "select": PASSAGE_FIELDS,
             "queryType": "simple",
-            // Both looks of one search at the same replica, if that can be.
-            "sessionId": uuid::Uuid::new_v4().to_string(),
         });
         if has_words {
             body["search"] = json!(words(&query.text));
