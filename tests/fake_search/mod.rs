@@ -207,8 +207,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     }
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let asked = Asked { method: &parts.method, headers: &parts.headers, query: &query, body: &body };
-    let reply =
-        check(&asked).map_or_else(|| resources::route(&mut lock(&shared.state), &path, &asked), |refusal| refusal);
+    let reply = match check(&asked) {
+        Some(refusal) => refusal,
+        None => resources::route(&mut lock(&shared.state), &path, &asked),
+    };
     match trouble {
         Some(trouble) => respond((trouble.status, None), trouble.retry_after),
         None => respond(reply, None),

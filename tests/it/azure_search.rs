@@ -405,7 +405,11 @@ async fn an_export_holds_what_can_be_found() {
     open_search(&service, clock.clone(), |known| settings = Some(known.clone()));
     let mut lines = Vec::new();
     let search = AzureSearchIndex::new(settings.unwrap(), clock);
-    let exported = search.export(|bytes| Ok(lines.extend_from_slice(&bytes))).await.unwrap();
+    let keep = |bytes: bytes::Bytes| {
+        lines.extend_from_slice(&bytes);
+        Ok(())
+    };
+    let exported = search.export(keep).await.unwrap();
     assert_eq!((exported.documents, exported.passages), (1, 2));
     let lines = String::from_utf8(lines).unwrap();
     let texts = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].clone());
