@@ -418,8 +418,9 @@ async fn an_export_holds_what_can_be_found() {
 
 /// Runs the official client against the stand-in, and returns what it prints.
 async fn official_client(service: &FakeSearch, arguments: &[&str]) -> Value {
-    let command = "source scripts/lib/prepare && need_search_client
-        exec \"$search_client\" -B tests/python/azure_search.py \"$@\"";
+    // It is installed here when the script that runs the tests has not done it.
+    let command = "set -e; source scripts/lib/prepare; need_python_packages search-client azure_search.txt
+        exec python -B tests/python/azure_search.py \"$@\"";
     let [task, rest @ ..] = arguments else { panic!("a task is named") };
     let address = service.url();
     let output = tokio::process::Command::new("bash")
