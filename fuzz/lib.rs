@@ -8,13 +8,14 @@
 pub mod document;
 #[path = "../handler/error.rs"]
 pub mod error;
+#[path = "../handler/tokens.rs"]
+pub mod tokens;
 
 /// The part of ingestion that reads.
 #[path = "../handler/ingest"]
 pub mod ingest {
     pub mod chunk;
     pub mod formats;
-    pub mod tokens;
 }
 
 mod fence;
@@ -25,7 +26,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use document::DocumentName;
 use ingest::chunk::{ChunkSettings, chunk};
 use ingest::formats::{ExtractLimits, FORMATS, Fit};
-use ingest::tokens::estimate;
+
+use tokens::estimate;
 
 pub use libfuzzer_sys;
 

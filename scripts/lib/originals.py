@@ -11,7 +11,7 @@ ATTACKS = {"memory-bomb.pdf", "time-bomb.pdf", "text-bomb.pdf", "page-loop.pdf",
 NO_DOCUMENTS = {"README.md", "make-hostile-pdfs", "make-office-documents"}
 # Of formats without a fixture, files that are on hand. Not the questions of the samples: one of them is asked all the while,
 # and a document that holds the question is a fair answer to it.
-FURTHER = [ROOT / "tests/fixtures/beir/queries.jsonl", ROOT / "handler/ingest/tokens.rs", ROOT / "scripts/lib/handler.py"]
+FURTHER = [ROOT / "tests/fixtures/beir/queries.jsonl", ROOT / "handler/tokens.rs", ROOT / "scripts/lib/handler.py"]
 
 
 @dataclasses.dataclass
