@@ -170,6 +170,11 @@ impl Index {
         self.segments.verify(|file| step(&file.name)).await
     }
 
+    /// The index as segments on a blob store, for those who look after it; none when it is kept elsewhere.
+    pub fn segments(&self) -> Option<&SegmentIndex> {
+        Some(&self.segments)
+    }
+
     /// Waits until all that was opened without looking at every byte has been looked at.
     pub async fn checked(&self) {
         self.segments.checked().await;
