@@ -2,6 +2,7 @@
 //! `--json` for programs.
 
 pub mod ask;
+pub mod backup;
 pub mod documents;
 pub mod evaluate;
 pub mod host;
@@ -80,6 +81,12 @@ enum Command {
     Maintain(maintain::MaintainArgs),
     /// Look at the index, check it, tidy it, make it anew, export it
     Index(index::IndexArgs),
+    /// Copy index and records to where backups are kept; list or check backups
+    #[command(after_help = backup::BACKUP_HELP)]
+    Backup(backup::BackupArgs),
+    /// Put back index and records from a backup
+    #[command(after_help = backup::RESTORE_HELP)]
+    Restore(backup::RestoreArgs),
     /// Show every setting, its value and where it came from
     Settings(settings::SettingsArgs),
 }
@@ -126,6 +133,8 @@ pub fn run(program: PathBuf) -> ExitCode {
             Command::Documents(args) => documents::run(&app, args, json).await,
             Command::Maintain(args) => maintain::run(&app, args, json).await,
             Command::Index(args) => index::run(&app, args, json).await,
+            Command::Backup(args) => backup::run(&app, args, json).await,
+            Command::Restore(args) => backup::restore(&app, args, json).await,
             Command::Settings(_) | Command::Evaluate(_) => unreachable!("handled before the parts were opened"),
         }
     })

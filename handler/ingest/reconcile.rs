@@ -142,11 +142,11 @@ impl Ingest {
         Ok(report)
     }
 
-    /// How many documents differ now, by reason; repairs nothing and notes nothing.
-    pub async fn drift(&self) -> Result<BTreeMap<Drift, usize>> {
+    /// The names of the documents that differ now, by reason; repairs nothing and notes nothing.
+    pub async fn drift(&self) -> Result<BTreeMap<Drift, Vec<String>>> {
         let (_, tasks) = self.compare().await?;
-        let mut drift = BTreeMap::new();
-        tasks.iter().for_each(|task| *drift.entry(task.drift).or_default() += 1);
+        let mut drift: BTreeMap<Drift, Vec<String>> = BTreeMap::new();
+        tasks.into_iter().for_each(|task| drift.entry(task.drift).or_default().push(task.name));
         Ok(drift)
     }
 

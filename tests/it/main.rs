@@ -11,6 +11,7 @@ mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backup;
 mod blob_stores;
 mod chat;
 mod command_line;
@@ -27,6 +28,7 @@ mod host_protocol;
 mod hostile;
 mod hybrid;
 mod index;
+mod index_commands;
 mod ingest;
 mod layers;
 mod merging;

@@ -18,15 +18,14 @@ const ID_SHOWN: usize = 8;
 
 /// Shows. The status is 1 when part of the index is damaged.
 pub(super) async fn run(app: &App, json: bool) -> Result<ExitCode> {
-    // First, so that what is damaged is known.
-    app.index.status().await?;
-    app.index.checked().await;
-    let status = app.index.status().await?;
+    // First, because it looks for damage.
     let segments = match app.index.segments() {
         Some(segments) => segments.overview().await?,
         None => Vec::new(),
     };
+    let status = app.index.status().await?;
     let drift = app.ingest.drift().await?;
+    let drift: BTreeMap<Drift, usize> = drift.into_iter().map(|(drift, names)| (drift, names.len())).collect();
     let rows: u64 = segments.iter().map(|segment| segment.passages).sum();
     let dead = rows - segments.iter().map(|segment| segment.live_passages.min(segment.passages)).sum::<u64>();
     if json {

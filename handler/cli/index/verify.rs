@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::cli::ingest::byte_progress;
 use crate::error::{ErrorKind, Result};
 use crate::index::segments::manifest::FileEntry;
-use crate::ingest::reconcile::DriftReport;
+use crate::ingest::reconcile::{Drift, DriftReport};
 use crate::telemetry::one_line;
 
 pub(super) const AFTER_HELP: &str = "\
@@ -42,34 +42,25 @@ pub(super) async fn run(app: &App, args: VerifyArgs, json: bool) -> Result<ExitC
     let verified = verified.await;
     bar.finish_and_clear();
     let verified = verified?;
-    let mut damage = Vec::new();
-    for damaged in &verified.damage {
-        let names = match segments.documents_behind(&damaged.file).await {
-            Ok(names) => names,
-            // Of a damaged manifest nobody knows what it named.
-            Err(e) if e.kind() == ErrorKind::IndexDamaged => Vec::new(),
-            Err(e) => return Err(e),
-        };
-        damage.push((damaged, names));
-    }
+    let damage = &verified.damage;
+    let unanswered = if damage.is_empty() { Some(Vec::new()) } else { unanswered(app).await? };
     let repaired = match args.repair && !damage.is_empty() {
         true => Some(app.ingest.reconcile(Instant::now() + COMMAND_TIME, &app.records).await?),
         false => None,
     };
     if json {
-        let damage = damage
-            .iter()
-            .map(|(damaged, names)| json!({"file": damaged.file, "reason": damaged.reason, "documents": names}));
-        let damage: Vec<_> = damage.collect();
-        let (files, bytes) = (verified.files, verified.size_bytes);
-        println!("{}", json!({"files": files, "size_bytes": bytes, "damage": damage, "repaired": repaired}));
+        println!("{}", json!({"verified": verified, "unanswered": unanswered, "repaired": repaired}));
     } else {
-        for (damaged, names) in &damage {
-            println!("{}: {}", damaged.file, damaged.reason);
-            names.iter().for_each(|name| println!("  {}", one_line(name.as_str())));
+        damage.iter().for_each(|damaged| println!("{}: {}", damaged.file, damaged.reason));
+        match &unanswered {
+            None => println!("nothing can be answered"),
+            Some(names) if !names.is_empty() => {
+                println!("{} documents cannot be answered from:", names.len());
+                names.iter().for_each(|name| println!("  {}", one_line(name)));
+            }
+            Some(_) => {}
         }
-        let (files, bytes) = (verified.files, verified.size_bytes);
-        println!("{files} files, {bytes} bytes: {} damaged", damage.len());
+        println!("{} files, {} bytes: {} damaged", verified.files, verified.size_bytes, damage.len());
         match &repaired {
             Some(report) => println!("{report}"),
             None if !damage.is_empty() => println!("`handler index verify --repair` makes these documents anew"),
@@ -78,6 +69,16 @@ pub(super) async fn run(app: &App, args: VerifyArgs, json: bool) -> Result<ExitC
     }
     let is_well = damage.is_empty() || repaired.is_some_and(|report: DriftReport| is_done(&report));
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The documents that are in storage and cannot be found, because what was damaged held them; none at all when the index
+/// cannot be opened, and nobody knows what it held.
+async fn unanswered(app: &App) -> Result<Option<Vec<String>>> {
+    match app.ingest.drift().await {
+        Ok(mut drift) => Ok(Some(drift.remove(&Drift::Missing).unwrap_or_default())),
+        Err(e) if e.kind() == ErrorKind::IndexDamaged => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 fn is_done(report: &DriftReport) -> bool {

@@ -85,7 +85,7 @@ impl SegmentIndex {
         with_embeddings: bool,
         mut each: impl FnMut(&ExportedPassage) -> Result<()> + Send + 'static,
     ) -> Result<Exported> {
-        let snapshot = self.snapshot().await?;
+        let snapshot = self.looked_over().await?;
         blocking(move || {
             let mut passages = 0;
             for (ordinal, reader) in snapshot.searcher.segment_readers().iter().enumerate() {

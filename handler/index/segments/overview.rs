@@ -1,11 +1,13 @@
 //! What the index consists of, segment by segment, for whoever looks after it. Reads and changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::SegmentIndex;
 use super::manifest::{FileKind, Place};
+use super::snapshot::Snapshot;
 use crate::document::EmbeddingSpace;
 use crate::error::Result;
 
@@ -33,9 +35,16 @@ pub struct SegmentOverview {
 }
 
 impl SegmentIndex {
-    /// Every segment of the generation in use, in the order of the manifest.
+    /// The present generation, of which every file that was opened as it lay here has been looked at byte for byte.
+    pub(super) async fn looked_over(&self) -> Result<Arc<Snapshot>> {
+        self.refresh().await?;
+        self.checked().await;
+        self.refresh().await
+    }
+
+    /// Every segment of the present generation, in the order of the manifest, after a look at all that is on this machine.
     pub async fn overview(&self) -> Result<Vec<SegmentOverview>> {
-        let manifest = &self.snapshot().await?.manifest;
+        let manifest = &self.looked_over().await?.manifest;
         let mut live: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for entry in manifest.documents.values() {
             if let Place::Live { segment, passages } = &entry.place {
