@@ -242,12 +242,6 @@ async fn a_flipped_byte_or_a_missing_file_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn a_damaged_index_is_told_instead_of_copied() {
     let test = with_documents().await;
-    let segment = std::fs::read_dir(test.data().join("index/segments")).unwrap().next().unwrap().unwrap().path();
-    let mut bytes = std::fs::read(&segment).unwrap();
-    bytes[20] ^= 1;
-    std::fs::remove_file(&segment).unwrap();
-    std::fs::write(&segment, bytes).unwrap();
-    // The file may be one that no document is answered from any more; all are damaged in the second try.
     for entry in std::fs::read_dir(test.data().join("index/segments")).unwrap() {
         let path = entry.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap();

@@ -27,7 +27,7 @@ pub(super) struct IndexArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Show generation, documents, passages, every segment, damage, and how many documents differ from storage
+    /// Show the index in numbers, every segment, and how many documents differ from storage; status 1 means damage
     Status,
     /// Read every byte of the index and compare it with its checksums; ends with status 1 when something is damaged
     #[command(after_help = verify::AFTER_HELP)]
