@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::backup::Backups;
 use crate::chat::retriever::Retriever;
 use crate::chat::{Chat, ChatSettings};
 use crate::clock::Clock;
@@ -40,6 +41,8 @@ pub struct App {
     pub index: Arc<Index>,
     /// How documents become passages.
     pub ingest: Ingest,
+    /// Copies of index and records.
+    pub backups: Backups,
     /// How pages and files come from the web.
     pub fetcher: Fetcher,
     /// How passages are found for a question.
@@ -86,8 +89,15 @@ impl App {
         };
         let retriever = Arc::new(Retriever::new(Arc::clone(&index), embeddings, config.answer_timeout));
         let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings: chat_settings(&config) });
+        let backups = Backups {
+            store: open_blobs(&config.backups)?,
+            index: open_blobs(&config.index)?,
+            records: Arc::clone(&records),
+            clock: clock.clone(),
+            keep: config.backup_keep,
+        };
         let fetcher = Fetcher::new(fetch_settings(&config), Laboratory::default());
-        Ok(Self { config, documents, records, index, ingest, fetcher, retriever, chat, clock })
+        Ok(Self { config, documents, records, index, ingest, backups, fetcher, retriever, chat, clock })
     }
 
     /// The longest that maintenance may work, so that it can still say what it did before the invocation must end.

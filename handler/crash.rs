@@ -1,7 +1,8 @@
 //! Named places where a test may stop the process as the platform would, with SIGKILL. Without the feature `crash-points`
 //! they compile to nothing.
 
-/// The steps of ingestion after each of which the process can be stopped.
+/// The steps of ingestion after each of which the process can be stopped. Backups have others: `backup-copied`,
+/// `restore-copied` and `restore-swapped`.
 pub const POINTS: &[&str] =
     &["claimed", "fetched", "extracted", "embedded", "segment-stored", "swapped", "finished", "removed"];
 

@@ -29,6 +29,7 @@ pub enum ErrorKind {
     DocumentOverLimit,
     StoreUnavailable,
     IndexDamaged,
+    BackupDamaged,
     EmbeddingMismatch,
     ModelBusy,
     ModelFailed,
@@ -75,6 +76,7 @@ impl ErrorKind {
         Self::DocumentOverLimit,
         Self::StoreUnavailable,
         Self::IndexDamaged,
+        Self::BackupDamaged,
         Self::EmbeddingMismatch,
         Self::ModelBusy,
         Self::ModelFailed,
@@ -113,6 +115,7 @@ impl ErrorKind {
             Self::DocumentOverLimit => ("document-over-limit", 422, "Reading the document broke a limit", false),
             Self::StoreUnavailable => ("store-unavailable", 503, "A store does not answer", true),
             Self::IndexDamaged => ("index-damaged", 503, "The index is damaged", true),
+            Self::BackupDamaged => ("backup-damaged", 500, "The backup is damaged", false),
             Self::EmbeddingMismatch => {
                 ("embedding-mismatch", 503, "The embedding model is not the one the index was made with", false)
             }

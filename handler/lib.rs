@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod app;
+pub mod backup;
 pub mod chat;
 pub mod cli;
 pub mod clock;

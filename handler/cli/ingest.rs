@@ -120,8 +120,17 @@ fn walk(path: &Path, base: &Path, files: &mut Vec<Found>) -> std::io::Result<()>
 
 /// A bar on standard error; nothing where that is no terminal.
 pub(super) fn progress(length: u64) -> ProgressBar {
+    styled(length, "{bar:32} {pos}/{len}  {elapsed}  {wide_msg}")
+}
+
+/// The same, of bytes.
+pub(super) fn byte_progress(length: u64) -> ProgressBar {
+    styled(length, "{bar:32} {bytes}/{total_bytes}  {elapsed}  {wide_msg}")
+}
+
+fn styled(length: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len}  {elapsed}  {wide_msg}");
+    let style = ProgressStyle::with_template(template);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(100));
     bar

@@ -2,9 +2,11 @@
 //! `--json` for programs.
 
 pub mod ask;
+pub mod backup;
 pub mod documents;
 pub mod evaluate;
 pub mod host;
+pub mod index;
 pub mod ingest;
 pub mod maintain;
 pub mod search;
@@ -77,6 +79,14 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Compare storage with the index now, and repair what differs
     Maintain(maintain::MaintainArgs),
+    /// Look at the index, check it, tidy it, make it anew, export it
+    Index(index::IndexArgs),
+    /// Copy index and records to where backups are kept; list or check backups
+    #[command(after_help = backup::BACKUP_HELP)]
+    Backup(backup::BackupArgs),
+    /// Put back index and records from a backup
+    #[command(after_help = backup::RESTORE_HELP)]
+    Restore(backup::RestoreArgs),
     /// Show every setting, its value and where it came from
     Settings(settings::SettingsArgs),
 }
@@ -122,6 +132,9 @@ pub fn run(program: PathBuf) -> ExitCode {
             Command::Search(args) => search::run(&app, args, json).await,
             Command::Documents(args) => documents::run(&app, args, json).await,
             Command::Maintain(args) => maintain::run(&app, args, json).await,
+            Command::Index(args) => index::run(&app, args, json).await,
+            Command::Backup(args) => backup::run(&app, args, json).await,
+            Command::Restore(args) => backup::restore(&app, args, json).await,
             Command::Settings(_) | Command::Evaluate(_) => unreachable!("handled before the parts were opened"),
         }
     })
@@ -130,7 +143,11 @@ pub fn run(program: PathBuf) -> ExitCode {
 impl Command {
     /// Whether the command does nothing but show something. Such a one starts no child process and takes no connection.
     fn only_shows(&self) -> bool {
-        matches!(self, Self::Ask(_) | Self::Search(_) | Self::Settings(_))
+        match self {
+            Self::Ask(_) | Self::Search(_) | Self::Settings(_) => true,
+            Self::Index(args) => args.only_shows(),
+            _ => false,
+        }
     }
 }
 

@@ -66,6 +66,10 @@ pub struct Config {
     pub index: BlobHome,
     /// The search service that holds the index, if one does.
     pub search: Option<AzureSearchSettings>,
+    /// Where backups are.
+    pub backups: BlobHome,
+    /// How many of them are kept; with 0 the timer makes none.
+    pub backup_keep: usize,
     /// How text becomes terms.
     pub language: StemmerLanguage,
     /// How long another instance's changes may be missed.
@@ -116,6 +120,12 @@ impl Config {
             source.raw("KNOWLEDGE_WORKER_DOCUMENTS").0.map_or_else(|| data.join("documents"), PathBuf::from)
         });
         let index = home(&mut reader, account.as_ref(), "INDEX_CONTAINER", || data.join("index"));
+        let backups = home(&mut reader, account.as_ref(), "BACKUP_CONTAINER", || data.join("backups"));
+        for other in ["DOCUMENTS_CONTAINER", "INDEX_CONTAINER"] {
+            if reader.text("BACKUP_CONTAINER") == reader.text(other) {
+                reader.problem("BACKUP_CONTAINER", format!("must be another container than {other}"));
+            }
+        }
         let invocation_timeout = Duration::from_secs(reader.number("INVOCATION_TIMEOUT_SECONDS", 1, 86_400));
         let language = reader.parsed("INDEX_LANGUAGE", "english".parse().expect("english is a language we know"));
         let index_refresh = Duration::from_secs(reader.number("INDEX_REFRESH_SECONDS", 0, 3_600));
@@ -125,6 +135,8 @@ impl Config {
             documents,
             documents_container: reader.text("DOCUMENTS_CONTAINER").unwrap_or_default(),
             index,
+            backups,
+            backup_keep: bounded(&mut reader, "BACKUP_KEEP", 0, 10_000),
             language,
             index_refresh,
             ranking: rank_settings(&mut reader),

@@ -59,6 +59,16 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain("DOCUMENTS_CONTAINER", "documents", "Container of the documents."),
     plain("INDEX_CONTAINER", "knowledge-base", "Container of the index."),
+    plain(
+        "BACKUP_CONTAINER",
+        "backups",
+        "Container of the backups; without a storage account they are in `backups` in the data folder.",
+    ),
+    plain(
+        "BACKUP_KEEP",
+        "7",
+        "Complete backups that are kept; older ones are thrown away. With 0 all are kept and the timer makes none.",
+    ),
     plain("MAX_DOCUMENT_SIZE", "10485760", "Bytes; a larger document is refused."),
     plain(
         "MAX_DOCUMENTS_PER_USER",

@@ -1,6 +1,7 @@
 //! The functions of the product: the registry, and the routers made from it. One file for each function: it parses, makes
 //! one domain call and maps the answer. A function is here, in `function-definitions/`, and nowhere else.
 
+pub mod backup;
 pub mod chat;
 pub mod chat_stream;
 pub mod document_events;
@@ -79,6 +80,7 @@ pub const FUNCTIONS: &[Function] = &[
     function!(document_events, Run::Trigger(|app, envelope| Box::pin(document_events::run(app, envelope)))),
     function!(document_poison, Run::Trigger(|app, envelope| Box::pin(document_poison::run(app, envelope)))),
     function!(maintain_index, Run::Trigger(|app, envelope| Box::pin(maintain_index::run(app, envelope)))),
+    function!(backup, Run::Trigger(|app, envelope| Box::pin(backup::run(app, envelope)))),
 ];
 
 /// Every function with its parsed definition.

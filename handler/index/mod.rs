@@ -15,12 +15,11 @@ use crate::document::{DocumentId, DocumentVersion, Embedding, Passage, Principal
 use crate::error::Result;
 use azure_search::AzureSearchIndex;
 use filter::Filter;
-use rank::{RankSettings, Thinning};
+use rank::RankSettings;
 use segments::analyze::Analyzer;
 use segments::maintain::Tidied;
 use segments::manifest::{DocumentEntry, Outcome, Place};
 use segments::repair::Verified;
-use segments::snapshot::Snapshot;
 use segments::writer::Upsert;
 use segments::{SegmentIndex, search};
 
@@ -138,7 +137,7 @@ impl Index {
         let terms = segments.analyzer().question_terms(&query.text);
         let (principal, query, ranking) = (principal.clone(), query.clone(), self.ranking.clone());
         let searched = tokio::task::spawn_blocking(move || {
-            let hits = best(&snapshot, &principal, &query, &terms, &ranking)?;
+            let hits = search::best(&snapshot, &principal, &query, &terms, &ranking)?;
             let terms = search::weights(&snapshot, &terms)?;
             Ok(Found { hits, terms, generation: snapshot.manifest.generation })
         });
@@ -213,11 +212,20 @@ impl Index {
         }
     }
 
-    /// Reads every file of the index and says what is damaged, where the files are ours; `step` is told the name of each file before it is read.
+    /// Reads every file of the index and says what is damaged, where the files are ours; `step` is told the name of each file
+    /// before it is read.
     pub async fn verify(&self, step: impl Fn(&str)) -> Result<Verified> {
         match &self.backend {
             Backend::Segments(segments) => segments.verify(|file| step(&file.name)).await,
             Backend::AzureSearch(_) => Ok(Verified::default()),
+        }
+    }
+
+    /// The index as segments on a blob store, for those who look after it; none when it is kept elsewhere.
+    pub fn segments(&self) -> Option<&SegmentIndex> {
+        match &self.backend {
+            Backend::Segments(segments) => Some(segments),
+            Backend::AzureSearch(_) => None,
         }
     }
 
@@ -263,35 +271,6 @@ impl Index {
             size_bytes: files.map(|file| file.size_bytes).sum(),
         })
     }
-}
-
-/// The passages that fit best: both rankings joined, without those that say what a better one said.
-fn best(
-    snapshot: &Snapshot,
-    principal: &Principal,
-    query: &Query,
-    terms: &[String],
-    ranking: &RankSettings,
-) -> Result<Vec<Hit>> {
-    let rows = search::searched_rows(snapshot, principal, &query.filter)?;
-    let depth = ranking.depth.max(2 * query.limit);
-    let mut rankings = vec![(ranking.words_weight, search::by_words(snapshot, &rows, terms, depth)?)];
-    if let Some(embedding) = &query.embedding {
-        let ranked = search::by_embedding(snapshot, &rows, embedding, ranking.over_sampling, depth)?;
-        rankings.push((ranking.vectors_weight, ranked));
-    }
-    let mut thinning = Thinning::default();
-    let mut hits = Vec::with_capacity(query.limit);
-    for (score, row) in rank::fuse(&rankings) {
-        if hits.len() == query.limit {
-            break;
-        }
-        let passage = search::stored(snapshot, row)?;
-        if thinning.takes(&passage) {
-            hits.push(Hit { passage, score });
-        }
-    }
-    Ok(hits)
 }
 
 /// The cause is left out: it repeats the message of a panic, which may quote a document.

@@ -14,6 +14,7 @@ pub mod locks;
 pub mod overview;
 pub mod pipeline;
 pub mod public_address;
+pub mod rebuild;
 pub mod reconcile;
 pub mod rights;
 pub mod settled;

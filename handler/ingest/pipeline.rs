@@ -120,16 +120,17 @@ impl Ingest {
     /// Idempotent: a second run finds everything as it should be and answers [`Synced::Unchanged`]. An error is passing:
     /// it is in the ledger, and the caller should have the event delivered again.
     pub async fn sync(&self, name: &DocumentName) -> Result<Synced> {
-        self.sync_until(name, self.embed_deadline()).await
+        self.sync_until(name, self.embed_deadline(), false).await
     }
 
     /// The same for callers whose invocation ends at another time: embedding, which may take long, is over by `embed_until`.
-    pub(super) async fn sync_until(&self, name: &DocumentName, embed_until: Deadline) -> Result<Synced> {
+    /// With `anew`, the document is read and its passages are made even if nothing has changed.
+    pub(super) async fn sync_until(&self, name: &DocumentName, embed_until: Deadline, anew: bool) -> Result<Synced> {
         let id = DocumentId::of(name);
         let _alone = self.locks.lock(&id).await;
         // Storage may say nothing of it; then its name alone decides who may know.
         let unseen = self.settings.rights.standing(name.as_str(), &BTreeMap::new());
-        let mut overruled = false;
+        let mut forced = anew;
         for _ in 0..MAX_ROUNDS {
             let found = match self.documents.head(name.as_str()).await {
                 Ok(Some(found)) => found,
@@ -140,13 +141,13 @@ impl Ingest {
                 Err(e) => return self.failed(&id, name, None, &unseen, e).await,
             };
             let version = version_of(&found);
-            if let Some(settled) = self.settled(&id, name, &found).await? {
+            if !anew && let Some(settled) = self.settled(&id, name, &found).await? {
                 return Ok(settled);
             }
             let standing = self.standing(&found);
             let row = self.ledger.claim(&id, name.as_str(), &version, &standing, found.size_bytes).await?;
             crash::point("claimed");
-            let attempt = self.attempt(name, &found, &row, embed_until, overruled).await;
+            let attempt = self.attempt(name, &found, &row, embed_until, forced).await;
             // Whoever replaced or deleted the document meanwhile may have had to give way to us: look once more. What is
             // no longer in storage neither counts as done nor may it fail those who came after.
             if self.documents.head(name.as_str()).await?.as_ref().map(version_of) != Some(version.clone()) {
@@ -156,7 +157,7 @@ impl Ingest {
                 Ok(Attempt::Done(done)) => return Ok(done),
                 Ok(Attempt::StartOver) => {}
                 // Storage is the authority, whatever the clocks say.
-                Ok(Attempt::Overruled) => overruled = true,
+                Ok(Attempt::Overruled) => forced = true,
                 Err(e) => return self.failed(&id, name, Some(&version), &standing, e).await,
             }
         }
@@ -215,15 +216,15 @@ impl Ingest {
         Ok(Some(Synced::Unchanged))
     }
 
-    /// One attempt at the version that storage holds. When an earlier one was overruled by a version that storage does not
-    /// hold any more, this one is not.
+    /// One attempt at the version that storage holds. A forced one takes the place of whatever the index has: an earlier
+    /// attempt was overruled by a version that storage does not hold any more, or all is to be made anew.
     async fn attempt(
         &self,
         name: &DocumentName,
         found: &BlobMeta,
         row: &LedgerRow,
         embed_until: Deadline,
-        overruled: bool,
+        forced: bool,
     ) -> Result<Attempt> {
         let id = &row.id;
         if row.unfinished >= self.settings.max_attempts {
@@ -238,7 +239,7 @@ impl Ingest {
         let (hash, standing) = (content_hash(&blob.bytes), self.standing(&blob.meta));
         let recipe = self.recipe(&standing);
         let entry = self.index.entry(id).await?;
-        if entry.is_some_and(|entry| entry.content_hash == hash && entry.recipe == recipe) {
+        if !forced && entry.is_some_and(|entry| entry.content_hash == hash && entry.recipe == recipe) {
             self.finish_unchanged(row, &version_of(&blob.meta), &standing, &hash).await?;
             return Ok(Attempt::Done(Synced::Indexed { passages: row.passages }));
         }
@@ -258,7 +259,7 @@ impl Ingest {
                 return Ok(Attempt::StartOver);
             }
         }
-        self.publish(name, row, read, overruled).await
+        self.publish(name, row, read, forced).await
     }
 
     async fn is_current(&self, name: &DocumentName, version: &DocumentVersion) -> Result<bool> {

@@ -21,11 +21,11 @@ use crate::stores::records::{Precondition, RecordStore};
 use crate::telemetry::one_line;
 
 /// How many documents are brought in line at once.
-const CONCURRENCY: usize = 4;
+pub(super) const CONCURRENCY: usize = 4;
 /// Names in the report for each reason; the counts are of all.
 const NAMES_SHOWN: usize = 20;
 /// Segment files younger than this may belong to a writer who has not named them yet.
-const COLLECT_GRACE: Duration = Duration::from_secs(15 * 60);
+pub const COLLECT_GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// Why a document was looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -142,6 +142,14 @@ impl Ingest {
         Ok(report)
     }
 
+    /// The names of the documents that differ now, by reason; repairs nothing and notes nothing.
+    pub async fn drift(&self) -> Result<BTreeMap<Drift, Vec<String>>> {
+        let (_, tasks) = self.compare().await?;
+        let mut drift: BTreeMap<Drift, Vec<String>> = BTreeMap::new();
+        tasks.into_iter().for_each(|task| drift.entry(task.drift).or_default().push(task.name));
+        Ok(drift)
+    }
+
     async fn keep_report(&self, report: &DriftReport, records: &Arc<dyn RecordStore>) -> Result<()> {
         let body = serde_json::to_value(report)
             .map_err(|e| Error::new(ErrorKind::Internal, "cannot write the drift report").caused_by(e))?;
@@ -210,7 +218,7 @@ impl Ingest {
     async fn repair(&self, task: Task, deadline: Instant) -> Result<Synced> {
         let embed_until = self.embed_deadline_in_a_run(deadline.into());
         let repaired = match DocumentName::parse(&task.name) {
-            Ok(name) if DocumentId::of(&name) == task.id => match self.sync_until(&name, embed_until).await {
+            Ok(name) if DocumentId::of(&name) == task.id => match self.sync_until(&name, embed_until, false).await {
                 // A name that the store cannot even keep is not in it.
                 Ok(Synced::Quarantined { code: "invalid-name" }) if task.drift == Drift::Gone => {
                     self.ledger.delete(&task.id, &task.name).await.map(|()| Synced::Removed)

@@ -25,7 +25,19 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 fn help_names_every_command_and_shows_how_to_begin() {
     let place = Place::new();
     let help = place.run(&["--help"]).assert_status(0).stdout;
-    for command in ["serve", "ingest", "ask", "search", "documents", "evaluate", "maintain", "settings"] {
+    for command in [
+        "serve",
+        "ingest",
+        "ask",
+        "search",
+        "documents",
+        "evaluate",
+        "maintain",
+        "index",
+        "backup",
+        "restore",
+        "settings",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command} in {help}");
         let own = place.run(&[command, "--help"]).assert_status(0).stdout;
         assert!(own.contains(&format!("Usage: handler {command}")) && own.contains("--json"), "{own}");

@@ -76,7 +76,7 @@ fn no_http_route_leads_a_post_to_a_trigger() {
         .filter(|function| matches!(function.run, Run::Trigger(_)))
         .map(|function| function.name)
         .collect();
-    assert_eq!(triggers.len(), 4);
+    assert_eq!(triggers.len(), 5);
     for (name, definition) in definitions() {
         let Some(Binding::HttpTrigger { methods, route, .. }) = definition.trigger() else { continue };
         if route.starts_with("{*") {
@@ -92,7 +92,7 @@ fn no_http_route_leads_a_post_to_a_trigger() {
 #[tokio::test]
 async fn a_get_of_a_triggers_path_does_nothing() {
     let test = TestApp::new();
-    for name in ["ingest_document", "document_events", "document_poison", "maintain_index"] {
+    for name in ["ingest_document", "document_events", "document_poison", "maintain_index", "backup"] {
         test.send(get(&format!("/{name}"))).await.assert_problem("method-not-allowed");
     }
     test.send(post_json("/chat", "{}")).await.assert_problem("not-found");

@@ -209,7 +209,7 @@ async fn a_caller_who_leaves_stops_the_model() {
 async fn nothing_from_outside_reaches_a_trigger() {
     let app = FunctionsApp::start().await;
     app.host.ready().await.unwrap();
-    for name in ["ingest_document", "document_events", "document_poison", "maintain_index"] {
+    for name in ["ingest_document", "document_events", "document_poison", "maintain_index", "backup"] {
         for path in [
             format!("/{name}"),
             format!("/api/{name}"),

@@ -14,6 +14,7 @@ mod stand_in;
 mod support;
 
 mod azure_search;
+mod backup;
 mod blob_stores;
 mod chat;
 mod command_line;
@@ -30,6 +31,7 @@ mod host_protocol;
 mod hostile;
 mod hybrid;
 mod index;
+mod index_commands;
 mod ingest;
 mod layers;
 mod merging;

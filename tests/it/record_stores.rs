@@ -70,6 +70,25 @@ async fn a_partition_is_listed_in_order_and_in_pages() {
 }
 
 #[tokio::test]
+async fn the_partitions_that_hold_a_record_are_listed() {
+    on_every_form(|store, clock| async move {
+        assert!(store.partitions().await.unwrap().is_empty());
+        store.put("q", "b", &json!(1), Precondition::Always, Some(Duration::from_secs(60))).await.unwrap();
+        for (partition, id) in [("z/ü", "a"), ("p", "a"), ("p", "b")] {
+            store.put(partition, id, &json!(1), Precondition::Always, None).await.unwrap();
+        }
+        assert_eq!(store.partitions().await.unwrap(), ["p", "q", "z/ü"]);
+        let expires = store.get("q", "b").await.unwrap().unwrap().expires;
+        assert_eq!(expires, Some(clock.now() + Duration::from_secs(60)));
+        assert_eq!(store.list("p", None, 1).await.unwrap().records[0].expires, None);
+        clock.advance(Duration::from_secs(60));
+        store.delete("z/ü", "a").await.unwrap();
+        assert_eq!(store.partitions().await.unwrap(), ["p"]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_expired_record_is_as_absent_as_one_that_never_was() {
     on_every_form(|store, clock| async move {
         store.put("p", "short", &json!(1), Precondition::Always, Some(Duration::from_secs(60))).await.unwrap();

@@ -65,6 +65,14 @@ impl TestApp {
         open(self.folder.path(), settings, clock)
     }
 
+    /// The same documents with another data folder and some settings.
+    pub fn beside_with(&self, data: &Path, settings: &[(&str, &str)]) -> Arc<App> {
+        let documents = self.documents();
+        let documents = ("KNOWLEDGE_WORKER_DOCUMENTS", documents.to_str().expect("the path is text"));
+        let settings: Vec<_> = settings.iter().copied().chain([documents]).collect();
+        open(data, &settings, &self.clock)
+    }
+
     /// The same with another clock.
     pub fn with_clock_of(test: &Self, clock: Clock) -> Arc<App> {
         open(test.folder.path(), &[], &clock)
@@ -72,8 +80,7 @@ impl TestApp {
 
     /// Another instance on the same documents, with a data folder of its own.
     pub fn beside(&self, data: &Path) -> Arc<App> {
-        let documents = self.documents();
-        open(data, &[("KNOWLEDGE_WORKER_DOCUMENTS", documents.to_str().expect("the path is text"))], &self.clock)
+        self.beside_with(data, &[])
     }
 
     /// The data folder.

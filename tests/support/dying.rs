@@ -131,4 +131,9 @@ impl RecordStore for DyingRecords {
         self.1.read().await;
         self.0.count(partition).await
     }
+
+    async fn partitions(&self) -> Result<Vec<String>> {
+        self.1.read().await;
+        self.0.partitions().await
+    }
 }

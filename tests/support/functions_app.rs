@@ -24,6 +24,8 @@ pub struct FunctionsApp {
     pub documents: String,
     /// The container its index is in.
     pub index: String,
+    /// The container its backups are in.
+    pub backups: String,
     /// The queue its blob events come from.
     pub events: String,
     folder: TempDir,
@@ -57,6 +59,7 @@ impl FunctionsApp {
         let unique = Uuid::new_v4().simple().to_string();
         let (documents, index, events) =
             (format!("documents-{unique}"), format!("index-{unique}"), format!("events-{unique}"));
+        let backups = format!("backups-{unique}");
         let folder = tempfile::tempdir().expect("a folder can be made");
         let package = folder.path().join("package");
         lay_out(&package);
@@ -70,6 +73,7 @@ impl FunctionsApp {
         options.app_settings = [
             ("DOCUMENTS_CONTAINER", documents.clone()),
             ("INDEX_CONTAINER", index.clone()),
+            ("BACKUP_CONTAINER", backups.clone()),
             ("KNOWLEDGE_WORKER_DATA", folder.path().join("data").display().to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -78,7 +82,7 @@ impl FunctionsApp {
         let host = StandIn::start(options.clone()).await.expect("the host starts");
         host.storage().create_container(&documents).await.expect("Azurite answers");
         host.storage().create_queue(&events).await.expect("Azurite answers");
-        Self { host, documents, index, events, folder, options, client: reqwest::Client::new() }
+        Self { host, documents, index, backups, events, folder, options, client: reqwest::Client::new() }
     }
 
     /// The same app, started anew on what is in storage and in the data folder, with settings for the first start alone.

@@ -91,7 +91,9 @@ async fn measure(config: Config, args: &EvaluateArgs, documents: Option<PathBuf>
 /// The same settings with everything that is kept in a folder of its own.
 fn apart(config: Config, folder: &Path, documents: PathBuf) -> Config {
     let index = BlobHome::Folder(folder.join("index"));
-    Config { data: folder.to_owned(), index, search: None, documents: BlobHome::Folder(documents), ..config }
+    let backups = BlobHome::Folder(folder.join("backups"));
+    let documents = BlobHome::Folder(documents);
+    Config { data: folder.to_owned(), index, search: None, backups, documents, ..config }
 }
 
 /// Reads every document and says how long that took. One that cannot be read is told, and the others are asked.

@@ -129,7 +129,7 @@ pub enum Change {
         id: DocumentId,
         /// What is to be known of it.
         entry: DocumentEntry,
-        /// Takes the place of a later version too, because storage holds this one and no other.
+        /// Takes the place of whatever is there, because storage holds this version and no other.
         forced: bool,
     },
     /// Show a document no longer.
@@ -186,9 +186,7 @@ impl Manifest {
                 None => Outcome::Unchanged,
             },
             Change::Upsert { id, entry, forced } => match self.documents.get(id) {
-                Some(current) if *forced && (current.version != entry.version || self.live(id).is_none()) => {
-                    Outcome::Applied
-                }
+                Some(_) if *forced => Outcome::Applied,
                 Some(current) if entry.version.is_older_than(&current.version) => Outcome::Superseded,
                 Some(current) if entry.version == current.version => match current.place {
                     Place::Removed { .. } => Outcome::Superseded,

@@ -6,10 +6,12 @@
 pub mod analyze;
 pub mod best;
 pub mod bundle;
+pub mod export;
 pub mod files;
 pub mod load;
 pub mod maintain;
 pub mod manifest;
+pub mod overview;
 pub mod repair;
 pub mod search;
 pub mod segment;

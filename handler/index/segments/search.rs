@@ -11,8 +11,9 @@ use super::snapshot::{RowSet, SegmentVectors, Snapshot};
 use super::vectors::scan::VectorQuery;
 use crate::document::{DocumentId, Embedding, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::QueryTerm;
 use crate::index::filter::Filter;
+use crate::index::rank::{self, RankSettings, Thinning};
+use crate::index::{Hit, Query as Wanted, QueryTerm};
 
 /// How much a term found in title, headings or name counts beside one found in the text.
 const CONTEXT_BOOST: Score = 0.4;
@@ -20,8 +21,37 @@ const CONTEXT_BOOST: Score = 0.4;
 /// Passages that weights imagine besides the real ones: among three passages no term is rare or common yet.
 const IMAGINED_PASSAGES: f32 = 50.0;
 
+/// The passages that fit best: both rankings joined, without those that say what a better one said.
+pub fn best(
+    snapshot: &Snapshot,
+    principal: &Principal,
+    query: &Wanted,
+    terms: &[String],
+    ranking: &RankSettings,
+) -> Result<Vec<Hit>> {
+    let rows = searched_rows(snapshot, principal, &query.filter)?;
+    let depth = ranking.depth.max(2 * query.limit);
+    let mut rankings = vec![(ranking.words_weight, by_words(snapshot, &rows, terms, depth)?)];
+    if let Some(embedding) = &query.embedding {
+        let ranked = by_embedding(snapshot, &rows, embedding, ranking.over_sampling, depth)?;
+        rankings.push((ranking.vectors_weight, ranked));
+    }
+    let mut thinning = Thinning::default();
+    let mut hits = Vec::with_capacity(query.limit);
+    for (score, row) in rank::fuse(&rankings) {
+        if hits.len() == query.limit {
+            break;
+        }
+        let passage = stored(snapshot, row)?;
+        if thinning.takes(&passage) {
+            hits.push(Hit { passage, score });
+        }
+    }
+    Ok(hits)
+}
+
 /// The rows a search looks at: live, admitted by the filter, and to be read by the principal; a set for each segment.
-pub fn searched_rows(snapshot: &Snapshot, principal: &Principal, filter: &Filter) -> Result<Vec<RowSet>> {
+fn searched_rows(snapshot: &Snapshot, principal: &Principal, filter: &Filter) -> Result<Vec<RowSet>> {
     let mut rows = snapshot.visible(principal).map_err(damaged)?;
     if !filter.is_open() {
         rows.iter_mut().zip(snapshot.admitted(filter)).for_each(|(rows, admitted)| rows.intersect(&admitted));
@@ -30,7 +60,7 @@ pub fn searched_rows(snapshot: &Snapshot, principal: &Principal, filter: &Filter
 }
 
 /// The best rows for some terms, best first; ties go to the earlier row, so that the order never wavers.
-pub fn by_words(snapshot: &Snapshot, rows: &[RowSet], terms: &[String], limit: usize) -> Result<Vec<DocAddress>> {
+fn by_words(snapshot: &Snapshot, rows: &[RowSet], terms: &[String], limit: usize) -> Result<Vec<DocAddress>> {
     if terms.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
@@ -40,7 +70,7 @@ pub fn by_words(snapshot: &Snapshot, rows: &[RowSet], terms: &[String], limit: u
 
 /// The rows whose embeddings are most like one, best first. When there are embeddings and none of them can be compared with
 /// it, that is `EmbeddingMismatch`; segments without comparable ones are passed over, because they are being made anew.
-pub fn by_embedding(
+fn by_embedding(
     snapshot: &Snapshot,
     rows: &[RowSet],
     embedding: &Embedding,
@@ -133,7 +163,7 @@ fn document_frequency(snapshot: &Snapshot, term: &str) -> tantivy::Result<u64> {
 }
 
 /// The passage of a row.
-pub fn stored(snapshot: &Snapshot, address: DocAddress) -> Result<Passage> {
+fn stored(snapshot: &Snapshot, address: DocAddress) -> Result<Passage> {
     let document: TantivyDocument = snapshot.searcher.doc(address).map_err(damaged)?;
     segment::to_row(&document, snapshot.fields).map(|row| row.passage)
 }

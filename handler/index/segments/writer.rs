@@ -42,7 +42,8 @@ pub struct Upsert {
     pub category: Option<String>,
     /// How they were made.
     pub recipe: String,
-    /// Takes the place of a later version too: for a caller who has seen that storage holds this one and no other.
+    /// Takes the place of whatever is there, a later version and this very one too: for a caller who has seen that storage
+    /// holds this one and no other.
     pub forced: bool,
     /// Its passages, each with who may read it; at least one.
     pub rows: Vec<Row>,

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::error::Result;
@@ -19,6 +20,8 @@ pub struct Record {
     pub body: Value,
     /// Changes with every put.
     pub etag: String,
+    /// From when on it is gone; none for one that stays.
+    pub expires: Option<DateTime<Utc>>,
 }
 
 /// When a write may happen.
@@ -68,4 +71,7 @@ pub trait RecordStore: Debug + Send + Sync {
 
     /// How many records a partition holds.
     async fn count(&self, partition: &str) -> Result<u64>;
+
+    /// The partitions that hold a record, in order.
+    async fn partitions(&self) -> Result<Vec<String>>;
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::DateTime;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 use uuid::Uuid;
@@ -126,7 +127,7 @@ impl RecordStore for SqliteRecords {
         self.blocking(move |connection, now_ms| {
             let mut select = connection
                 .prepare_cached(
-                    "SELECT id, body, etag FROM records
+                    "SELECT id, body, etag, expires_ms FROM records
                      WHERE partition = ?1 AND id > ?2 AND (expires_ms IS NULL OR expires_ms > ?3) ORDER BY id LIMIT ?4",
                 )
                 .map_err(unavailable)?;
@@ -151,12 +152,26 @@ impl RecordStore for SqliteRecords {
         })
         .await
     }
+
+    async fn partitions(&self) -> Result<Vec<String>> {
+        self.blocking(move |connection, now_ms| {
+            let mut select = connection
+                .prepare_cached(
+                    "SELECT DISTINCT partition FROM records
+                     WHERE expires_ms IS NULL OR expires_ms > ?1 ORDER BY partition",
+                )
+                .map_err(unavailable)?;
+            let names = select.query_map([now_ms], |row| row.get(0)).map_err(unavailable)?;
+            names.collect::<Result<Vec<String>, _>>().map_err(unavailable)
+        })
+        .await
+    }
 }
 
 fn find(connection: &Connection, partition: &str, id: &str, now_ms: i64) -> Result<Option<Record>> {
     connection
         .prepare_cached(
-            "SELECT id, body, etag FROM records
+            "SELECT id, body, etag, expires_ms FROM records
              WHERE partition = ?1 AND id = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)",
         )
         .and_then(|mut select| select.query_row(params![partition, id, now_ms], read).optional())
@@ -167,7 +182,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
     let body: String = row.get(1)?;
     let body: Value = serde_json::from_str(&body)
         .map_err(|e| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, e.into()))?;
-    Ok(Record { id: row.get(0)?, body, etag: row.get(2)? })
+    let expires = row.get::<_, Option<i64>>(3)?.and_then(DateTime::from_timestamp_millis);
+    Ok(Record { id: row.get(0)?, body, etag: row.get(2)?, expires })
 }
 
 fn unavailable(cause: rusqlite::Error) -> Error {

@@ -9,7 +9,8 @@ use serde_json::json;
 use super::{Besieged, unmeasured};
 use crate::support::app::{Answer, post_json};
 
-pub const TRIGGERS: [&str; 4] = ["/ingest_document", "/document_events", "/document_poison", "/maintain_index"];
+pub const TRIGGERS: [&str; 5] =
+    ["/ingest_document", "/document_events", "/document_poison", "/maintain_index", "/backup"];
 
 /// Asserts that an answer is one that the host can read and that lets it go on.
 pub fn assert_reply(answer: &Answer) {

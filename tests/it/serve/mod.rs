@@ -81,7 +81,7 @@ async fn it_says_where_it_answers_and_answers_there() {
     let health: Value = health.json().await.unwrap();
     assert_eq!(health["status"], "healthy", "{health}");
     // The ways in that only the Functions host has are closed.
-    for trigger in ["ingest_document", "document_events", "document_poison", "maintain_index"] {
+    for trigger in ["ingest_document", "document_events", "document_poison", "maintain_index", "backup"] {
         let answer = post(&server, &format!("/{trigger}"), &json!({"Data": {}})).await;
         assert_eq!(answer.status(), 404, "{trigger}");
     }
