@@ -91,7 +91,8 @@ impl App {
         let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings: chat_settings(&config) });
         let backups = Backups {
             store: open_blobs(&config.backups)?,
-            index: open_blobs(&config.index)?,
+            // What a search service keeps is not ours to copy; it is made anew from the documents.
+            index: if config.search.is_none() { Some(open_blobs(&config.index)?) } else { None },
             records: Arc::clone(&records),
             clock: clock.clone(),
             keep: config.backup_keep,

@@ -41,8 +41,8 @@ const MANIFEST_TRIES: u32 = 5;
 pub struct Backups {
     /// Where they are kept.
     pub store: Arc<dyn BlobStore>,
-    /// The blobs of the index.
-    pub index: Arc<dyn BlobStore>,
+    /// The blobs of the index; none when a search service keeps it, and then backups have records alone.
+    pub index: Option<Arc<dyn BlobStore>>,
     /// The records: ledger, reports, whatever has a partition.
     pub records: Arc<dyn RecordStore>,
     /// The time.
@@ -121,13 +121,14 @@ impl Backups {
     /// Copies one generation: its segments, then its manifest. When a merge takes a file away meanwhile, the generation that
     /// came of it is copied instead; what was copied before and belongs to both is not copied again.
     async fn copy_index(&self, id: &str, watch: Watcher<'_>) -> Result<(StoredManifest, Vec<BackupFile>)> {
+        let Some(index) = &self.index else { return Ok((StoredManifest::default(), Vec::new())) };
         let mut copied = BTreeMap::new();
         for _ in 0..MANIFEST_TRIES {
-            let Some(stored) = self.index.get(MANIFEST_NAME, None).await? else {
+            let Some(stored) = index.get(MANIFEST_NAME, None).await? else {
                 return Ok((StoredManifest::default(), Vec::new()));
             };
             let manifest = StoredManifest::from_bytes(&stored.bytes)?;
-            if !self.copy_segments(&manifest, id, &mut copied, watch).await? {
+            if !self.copy_segments(index, &manifest, id, &mut copied, watch).await? {
                 continue;
             }
             let (kept, needless): (Vec<_>, Vec<_>) =
@@ -148,6 +149,7 @@ impl Backups {
     /// Copies what is not in `copied` yet; `false` when a file is no longer there.
     async fn copy_segments(
         &self,
+        index: &Arc<dyn BlobStore>,
         manifest: &StoredManifest,
         id: &str,
         copied: &mut BTreeMap<String, BackupFile>,
@@ -157,7 +159,7 @@ impl Backups {
             if copied.contains_key(&file.name) {
                 continue;
             }
-            let bytes = match files::read(&self.index, &file.name, file.size_bytes, &file.sha256).await? {
+            let bytes = match files::read(index, &file.name, file.size_bytes, &file.sha256).await? {
                 Ok(bytes) => bytes,
                 Err(Fault::Missing) => return Ok(false),
                 Err(fault) => return Err(index_damaged(&file.name, &fault)),

@@ -11,7 +11,7 @@ use crate::crash;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::segments::manifest::MANIFEST_NAME;
 use crate::index::segments::stored::StoredManifest;
-use crate::stores::blobs::{Blob, BlobMeta, BlobStore, Condition};
+use crate::stores::blobs::{BlobStore, Condition};
 
 /// The partition of reports: an instance that has just started may have written one already.
 const REPORTS: &str = "maintenance";
@@ -64,32 +64,53 @@ impl Backups {
             );
             return Err(Error::new(ErrorKind::BackupDamaged, sentence));
         }
-        let present = self.index.get(MANIFEST_NAME, None).await?;
         if !force {
-            self.refuse_occupied(present.as_ref()).await?;
+            self.refuse_records().await?;
         }
-        for file in description.files.iter().filter(|file| file.content == Content::Segment) {
-            let bytes = self.read(description, file).await?.map_err(|reason| changed(id, &reason))?;
-            self.index.put(&file.name, bytes, Condition::Always).await?;
-            watch(Step { file: &file.name, size_bytes: file.size_bytes });
+        match &self.index {
+            Some(index) => self.restore_index(index, description, force, watch).await?,
+            None if description.files.iter().all(|file| matches!(file.content, Content::Records { .. })) => {}
+            None => {
+                let sentence = "the backup has an index in files, and here a search service keeps the index; \
+                                restore it without AZURE_SEARCH_ENDPOINT, or make the index anew with `handler maintain`";
+                return Err(Error::new(ErrorKind::InvalidRequest, sentence));
+            }
         }
-        crash::point("restore-copied");
-        self.restore_manifest(description, present.map(|blob| blob.meta)).await?;
         crash::point("restore-swapped");
         self.restore_records(description, force, watch).await
     }
 
-    /// One write makes the index what it was.
-    async fn restore_manifest(&self, description: &Description, present: Option<BlobMeta>) -> Result<()> {
+    /// Segments first, then one write that makes the index what it was.
+    async fn restore_index(
+        &self,
+        index: &Arc<dyn BlobStore>,
+        description: &Description,
+        force: bool,
+        watch: Watcher<'_>,
+    ) -> Result<()> {
+        let present = index.get(MANIFEST_NAME, None).await?;
+        if !force {
+            match present.as_ref().map(|blob| StoredManifest::from_bytes(&blob.bytes)) {
+                None => {}
+                Some(Ok(found)) if found.segments.is_empty() => {}
+                Some(Ok(found)) => return Err(occupied(&format!("an index of {} segments", found.segments.len()))),
+                Some(Err(_)) => return Err(occupied("an index that cannot be read")),
+            }
+        }
+        for file in description.files.iter().filter(|file| file.content == Content::Segment) {
+            let bytes = self.read(description, file).await?.map_err(|reason| changed(&description.id, &reason))?;
+            index.put(&file.name, bytes, Condition::Always).await?;
+            watch(Step { file: &file.name, size_bytes: file.size_bytes });
+        }
+        crash::point("restore-copied");
         let stored = description.files.iter().find(|file| file.content == Content::Manifest);
         let bytes = match stored {
             Some(file) => self.read(description, file).await?.map_err(|reason| changed(&description.id, &reason))?,
-            // The index was empty and had none.
-            None if present.is_none() => return Ok(()),
-            None => StoredManifest::default().to_bytes().into(),
+            // A backup without an index leaves the one that is there.
+            None => return Ok(()),
         };
-        let condition = present.map_or(Condition::IfAbsent, |meta| Condition::IfMatch(meta.etag));
-        match self.index.put(MANIFEST_NAME, bytes, condition).await {
+        let condition = present.map_or(Condition::IfAbsent, |blob| Condition::IfMatch(blob.meta.etag));
+        match index.put(MANIFEST_NAME, bytes, condition).await {
             Ok(_) => Ok(()),
             Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
                 let sentence =
@@ -100,22 +121,11 @@ impl Backups {
         }
     }
 
-    async fn refuse_occupied(&self, manifest: Option<&Blob>) -> Result<()> {
-        let mut occupied = match manifest.map(|blob| StoredManifest::from_bytes(&blob.bytes)) {
-            None => Vec::new(),
-            Some(Err(_)) => vec!["an index that cannot be read".to_owned()],
-            Some(Ok(found)) if found.segments.is_empty() => Vec::new(),
-            Some(Ok(found)) => vec![format!("an index of {} segments", found.segments.len())],
-        };
-        for partition in self.records.partitions().await?.iter().filter(|partition| *partition != REPORTS) {
-            occupied.push(format!("{} records in `{partition}`", self.records.count(partition).await?));
-        }
-        if occupied.is_empty() {
-            return Ok(());
-        }
-        let sentence =
-            format!("there is {} already, so nothing was changed; --force replaces it", occupied.join(" and "));
-        Err(Error::new(ErrorKind::PreconditionFailed, sentence))
+    async fn refuse_records(&self) -> Result<()> {
+        let partitions = self.records.partitions().await?;
+        let Some(first) = partitions.iter().find(|partition| *partition != REPORTS) else { return Ok(()) };
+        let count = self.records.count(first).await?;
+        Err(occupied(&format!("{count} records in `{first}`")))
     }
 
     async fn read(&self, description: &Description, file: &BackupFile) -> Result<Result<bytes::Bytes, String>> {
@@ -124,6 +134,11 @@ impl Backups {
         let read = files::read(store, &name, file.size_bytes, &file.sha256).await?;
         Ok(read.map_err(|fault| fault.to_string()))
     }
+}
+
+fn occupied(by: &str) -> Error {
+    let sentence = format!("there is {by} already, so nothing was changed; --force replaces it");
+    Error::new(ErrorKind::PreconditionFailed, sentence)
 }
 
 fn changed(id: &str, reason: &str) -> Error {

@@ -134,7 +134,7 @@ impl Home {
 
     fn of(&self, index: &Arc<dyn BlobStore>, records: &Arc<dyn RecordStore>, clock: &Clock) -> Backups {
         let (store, index, records) = (Arc::clone(&self.backups), Arc::clone(index), Arc::clone(records));
-        Backups { store, index, records, clock: clock.clone(), keep: 3 }
+        Backups { store, index: Some(index), records, clock: clock.clone(), keep: 3 }
     }
 }
 
@@ -268,9 +268,13 @@ async fn what_is_there_is_replaced_only_by_force_and_then_wholly() {
 
     let refused = test.app.backups.restore(&made, false, &|_| ()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::PreconditionFailed);
-    for word in ["an index of ", "`documents`", "--force"] {
-        assert!(refused.message().contains(word), "{word} in {refused}");
-    }
+    assert!(refused.message().contains("6 records in `documents`"), "{refused}");
+    // Records alone are a reason, and so is an index alone.
+    let without_records = tempfile::tempdir().unwrap();
+    copy(&test.data().join("backups"), &without_records.path().join("backups"));
+    copy(&test.data().join("index"), &without_records.path().join("index"));
+    let refused_too = test.beside(without_records.path()).backups.restore(&made, false, &|_| ()).await.unwrap_err();
+    assert!(refused_too.message().contains("an index of ") && refused_too.message().contains("--force"));
     assert_eq!(knowledge(&test.app).await, after);
 
     for _ in 0..2 {
@@ -281,6 +285,24 @@ async fn what_is_there_is_replaced_only_by_force_and_then_wholly() {
     let app = test.again(&[("FOLDER_RIGHTS", "crew/=group:crew")]);
     app.ingest.reconcile(Instant::now() + Duration::from_secs(600), &app.records).await.unwrap();
     assert_eq!(knowledge(&app).await.0, after.0, "maintenance brings in what came later");
+}
+
+#[tokio::test]
+async fn where_a_search_service_keeps_the_index_records_alone_are_copied() {
+    let (home, clock) = (Home::local(), Clock::system());
+    let records = home.records("records.db", &clock);
+    fill(&home.index).await;
+    records.put("documents", "a", &json!({"state": "indexed"}), Precondition::Always, None).await.unwrap();
+    let with_index = home.of(&home.index, &records, &clock).create(&|_| ()).await.unwrap();
+    let made = Backups { index: None, ..home.of(&home.index, &records, &clock) }.create(&|_| ()).await.unwrap();
+    assert_eq!((made.files.len(), made.records(), made.index.segments), (1, 1, 0));
+    let fresh = home.records("fresh.db", &clock);
+    let backups = Backups { index: None, ..home.of(&home.index, &fresh, &clock) };
+    let refused = backups.restore(&with_index, false, &|_| ()).await.unwrap_err();
+    assert!(refused.message().contains("search service"), "{refused}");
+    assert!(fresh.partitions().await.unwrap().is_empty());
+    backups.restore(&made, false, &|_| ()).await.unwrap();
+    assert_eq!(fresh.count("documents").await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -386,7 +408,7 @@ async fn a_merge_meanwhile_is_noticed_and_one_generation_is_copied() {
     let segments = copied.keys().filter(|name| name.contains("/segments/")).count();
     assert_eq!(segments, named.len(), "what belongs to the earlier generation alone is not kept");
     backups.restore(&made, false, &|_| ()).await.unwrap();
-    let restored = backups.index.get("manifest.json", None).await.unwrap().unwrap().bytes;
+    let restored = home.elsewhere.get("manifest.json", None).await.unwrap().unwrap().bytes;
     assert!(restored != earlier["manifest.json"], "what was read first is gone");
     assert_eq!(restored, home.index.get("manifest.json", None).await.unwrap().unwrap().bytes);
 }
@@ -423,7 +445,7 @@ async fn a_function_app_is_backed_up_and_put_back() {
     let folder = tempfile::tempdir().unwrap();
     let records = SqliteRecords::open(&folder.path().join("records.db"), Clock::system()).unwrap();
     let store = Arc::new(open(&app.backups));
-    let backups = Backups { store, index, records: Arc::new(records), clock: Clock::system(), keep: 7 };
+    let backups = Backups { store, index: Some(index), records: Arc::new(records), clock: Clock::system(), keep: 7 };
     let latest: Description = backups.find("latest").await.unwrap();
     backups.restore(&latest, false, &|_| ()).await.unwrap();
     assert!(app.ask("When does the ferry leave?").await.contains("nine"));
