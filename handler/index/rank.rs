@@ -25,7 +25,7 @@ const SAME_SHARE: f32 = 0.9;
 
 impl Default for RankSettings {
     fn default() -> Self {
-        Self { words_weight: 1.0, vectors_weight: 1.0, over_sampling: 2.0, depth: 100 }
+        Self { words_weight: 1.0, vectors_weight: 1.0, over_sampling: 2.0, depth: 50 }
     }
 }
 

@@ -34,7 +34,7 @@ enum Action {
     Verify(verify::VerifyArgs),
     /// Merge small segments and delete files that nobody names, now instead of with the next timer
     #[command(after_help = MAINTAIN_HELP)]
-    Maintain,
+    Maintain(MaintainArgs),
     /// Make every document anew from storage, while the index goes on answering
     #[command(after_help = rebuild::AFTER_HELP)]
     Rebuild(rebuild::RebuildArgs),
@@ -44,8 +44,15 @@ enum Action {
 }
 
 const MAINTAIN_HELP: &str = "\
-`handler maintain` does this too, after it has compared storage with the index. Files younger than 15 minutes stay, because
-a writer may be about to name them.";
+`handler maintain` does this too, after it has compared storage with the index. A file that is younger than the grace time
+stays, because a writer may be about to name it: shorten it only while nobody writes.";
+
+#[derive(Args)]
+struct MaintainArgs {
+    /// Leave files alone that are younger than this
+    #[arg(long, value_name = "SECONDS", default_value_t = COLLECT_GRACE.as_secs())]
+    grace: u64,
+}
 
 impl IndexArgs {
     /// Whether the command does nothing but show something.
@@ -59,15 +66,15 @@ pub(super) async fn run(app: &App, args: IndexArgs, json: bool) -> Result<ExitCo
     match args.action {
         Action::Status => status::run(app, json).await,
         Action::Verify(args) => verify::run(app, args, json).await,
-        Action::Maintain => maintain(app, json).await,
+        Action::Maintain(args) => maintain(app, &args, json).await,
         Action::Rebuild(args) => rebuild::run(app, args, json).await,
         Action::Export(args) => export::run(app, args, json).await,
     }
 }
 
-async fn maintain(app: &App, json: bool) -> Result<ExitCode> {
+async fn maintain(app: &App, args: &MaintainArgs, json: bool) -> Result<ExitCode> {
     let before = app.index.status().await?;
-    let tidied = app.index.tidy(COLLECT_GRACE, Instant::now() + COMMAND_TIME).await?;
+    let tidied = app.index.tidy(Duration::from_secs(args.grace), Instant::now() + COMMAND_TIME).await?;
     let after = app.index.status().await?;
     if json {
         let merged = json!({"merged_segments": tidied.merged_segments, "collected_files": tidied.collected_files});

@@ -8,7 +8,7 @@ use tantivy::{DocAddress, DocId, DocSet, Score, TERMINATED, TantivyDocument, Ter
 use super::best::Best;
 use super::segment;
 use super::snapshot::{RowSet, SegmentVectors, Snapshot};
-use super::vectors::scan::VectorQuery;
+use super::vectors::scan::{Searched, nearest};
 use crate::document::{DocumentId, Embedding, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::filter::Filter;
@@ -85,14 +85,18 @@ fn by_embedding(
             "the index was made with another embedding model than the question's; it is made anew by maintenance",
         ));
     }
-    let query = VectorQuery::new(&embedding.values, over_sampling);
-    let mut best = Best::new(limit);
-    for (segment, (vectors, rows)) in snapshot.vectors.iter().zip(rows).enumerate() {
-        if let Some(vectors) = vectors.as_ref().filter(comparable) {
-            vectors.vectors.scan(segment_ordinal(segment), &query, rows, &mut best);
-        }
-    }
-    Ok(best.into_rows().into_iter().map(|(_, row)| row).collect())
+    let searched: Vec<Searched<'_>> = snapshot
+        .vectors
+        .iter()
+        .zip(rows)
+        .enumerate()
+        .filter_map(|(segment, (vectors, rows))| {
+            let vectors = vectors.as_ref().filter(comparable)?;
+            Some(Searched { segment: segment_ordinal(segment), vectors: &vectors.vectors, rows })
+        })
+        .collect();
+    let nearest = nearest(&searched, &embedding.values, over_sampling, limit);
+    Ok(nearest.into_iter().map(|(_, row)| row).collect())
 }
 
 /// The weight of each term: its inverse document frequency, with that of a term nobody uses as the highest.
