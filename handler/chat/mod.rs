@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod citation;
 pub mod evidence;
+pub mod filter;
 pub mod marker;
 pub mod prompt;
 pub mod question;
@@ -20,6 +21,7 @@ use serde::Serialize;
 use self::question::Question;
 use self::retriever::{Retrieval, Retriever};
 use crate::document::{DocumentId, DocumentName, Passage};
+use crate::index::filter::Filter;
 use crate::models::{ChatModel, Usage};
 
 /// Everything that answering needs, wired once at start.
@@ -75,6 +77,8 @@ pub struct ChatRequest {
     pub question: Question,
     /// What was said before.
     pub history: Vec<Turn>,
+    /// Where to look for an answer.
+    pub filter: Filter,
 }
 
 /// One message of an earlier exchange. It comes from the caller, so it is data like any other.

@@ -72,11 +72,13 @@ fn recent<'a>(history: &'a [Turn], settings: &ChatSettings) -> &'a [Turn] {
 mod tests {
     use super::*;
     use crate::chat::question::Question;
+    use crate::index::filter::Filter;
     use crate::models::fixture::passage;
 
     fn request(history: &[(Role, &str)]) -> ChatRequest {
         let history = history.iter().map(|(role, text)| Turn { role: *role, text: (*text).to_owned() }).collect();
-        ChatRequest { question: Question::parse("How long?", 100).expect("a question"), history }
+        let question = Question::parse("How long?", 100).expect("a question");
+        ChatRequest { question, history, filter: Filter::default() }
     }
 
     #[test]

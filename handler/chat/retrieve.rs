@@ -32,7 +32,7 @@ pub async fn retrieve(
     let index = retriever.index();
     let telling = evidence_terms_of(index, question);
     let (text, question_start) = query_text(request, telling);
-    let (found, retrieval) = retriever.search(principal, &text, settings.passages).await?;
+    let (found, retrieval) = retriever.search(principal, &text, &request.filter, settings.passages).await?;
     let terms = question_terms(&text, question_start, &index.analyze(&text), &found.terms);
     let numbered = found.hits.into_iter().take(settings.passages).enumerate();
     let passages = numbered.map(|(at, hit)| CitedPassage { number: at + 1, passage: hit.passage }).collect();

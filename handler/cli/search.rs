@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use super::filter::FilterArgs;
 use crate::app::App;
 use crate::chat::question::Question;
 use crate::document::Principal;
@@ -21,13 +22,16 @@ pub(super) struct SearchArgs {
     /// How many passages to show
     #[arg(long, default_value_t = 5, value_name = "N")]
     top: usize,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Finds. The status is 1 when nothing was found.
 pub(super) async fn run(app: &App, args: SearchArgs, json: bool) -> Result<ExitCode> {
     let question = Question::parse(&args.query.join(" "), app.config.max_message_chars)?;
     super::warn_if_empty(app).await?;
-    let (found, retrieval) = app.retriever.search(&Principal::anonymous(), question.as_str(), args.top).await?;
+    let (principal, filter) = (Principal::anonymous(), args.filter.filter());
+    let (found, retrieval) = app.retriever.search(&principal, question.as_str(), &filter, args.top).await?;
     if json {
         let passages: Vec<_> =
             found.hits.iter().map(|hit| json!({"source": hit.passage.source(), "passage": hit.passage})).collect();

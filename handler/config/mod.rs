@@ -21,6 +21,7 @@ use crate::ingest::formats::ExtractLimits;
 use crate::ingest::pipeline::IngestSettings;
 use crate::ingest::rights::{RightsSettings, folder_rules};
 use crate::models::openai::{EmbeddingSettings, OpenAiSettings};
+use crate::models::rerank::RerankSettings;
 use crate::stores::shared_key::StorageAccount;
 
 /// Variables that the platform sets and that are no settings of ours.
@@ -88,6 +89,8 @@ pub struct Config {
     pub embedding: Option<EmbeddingSettings>,
     /// Price of a million tokens of the embedding model.
     pub embedding_price: Option<f64>,
+    /// The reranker; the index's order without one.
+    pub rerank: Option<RerankSettings>,
     /// Passages an answer may rest on.
     pub chat_passages: usize,
     /// Characters of a question.
@@ -147,6 +150,7 @@ impl Config {
             model: models::chat(&mut reader),
             embedding: models::embedding(&mut reader),
             embedding_price: models::embedding_price(&mut reader),
+            rerank: models::rerank(&mut reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars: bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000),
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),

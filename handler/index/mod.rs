@@ -64,7 +64,7 @@ impl Query {
 pub struct Hit {
     /// The passage.
     pub passage: Passage,
-    /// How well it fits; comparable within one answer only, and never shown to callers.
+    /// How well it fits, seen by the index; comparable within one answer only, and never shown to callers.
     pub score: f32,
 }
 

@@ -6,6 +6,7 @@ use crate::chat::question::Question;
 use crate::chat::retriever::Retrieval;
 use crate::chat::{ChatSettings, Context};
 use crate::index::Token;
+use crate::index::filter::Filter;
 use crate::models::Usage;
 use crate::models::fixture::{self, passage};
 
@@ -24,7 +25,8 @@ fn found(question: &str) -> (ChatRequest, Retrieved) {
     let tokens: Vec<Token> =
         fixture::tokens(question).into_iter().map(|(term, start, end)| Token { term, start, end }).collect();
     let terms = question_terms(question, 0, &tokens, &[]);
-    let request = ChatRequest { question: Question::parse(question, 1_000).expect("a question"), history: Vec::new() };
+    let asked = Question::parse(question, 1_000).expect("a question");
+    let request = ChatRequest { question: asked, history: Vec::new(), filter: Filter::default() };
     (
         request,
         Retrieved {
