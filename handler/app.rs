@@ -140,6 +140,7 @@ fn chat_settings(config: &Config) -> ChatSettings {
         passages: config.chat_passages,
         max_answer_tokens: config.max_answer_tokens,
         evidence_threshold: config.evidence_threshold,
+        evidence_similarity: config.evidence_similarity,
         timeout: config.answer_timeout,
         ..ChatSettings::default()
     }

@@ -2,7 +2,7 @@
 //! A condition that cannot be understood is refused and never passed over: an answer from the wrong documents looks like any
 //! other.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde_json::Value;
 
 use crate::document::{DocumentId, DocumentName, MAX_NAME_CHARS};
@@ -48,8 +48,10 @@ pub fn document(raw: &str) -> Result<Vec<DocumentId>> {
 /// A moment as RFC 3339 writes it, `2026-05-01T10:00:00Z`; a day alone, `2026-05-01`, stands for its beginning in UTC.
 pub fn time(raw: &str) -> Result<DateTime<Utc>> {
     let day = || raw.parse::<NaiveDate>().ok().and_then(|day| day.and_hms_opt(0, 0, 0)).map(|begin| begin.and_utc());
+    // Years of other lengths are no RFC 3339, and a search service does not know them.
+    let is_written = |time: &DateTime<Utc>| (1..=9_999).contains(&time.year());
     let exact = DateTime::parse_from_rfc3339(raw).ok().map(|exact| exact.with_timezone(&Utc));
-    let known = exact.or_else(day);
+    let known = exact.or_else(day).filter(is_written);
     known.ok_or_else(|| invalid("a time is written as 2026-05-01T10:00:00Z or 2026-05-01".to_owned()))
 }
 
@@ -128,6 +130,8 @@ mod tests {
             (json!({"documents": vec!["a"; 101]}), "`f.documents` is not an array of 1 to 100"),
             (json!({"modified_from": "last secret week"}), "`f.modified_from` is not a time"),
             (json!({"modified_before": 1_777_000_000}), "`f.modified_before` is not a time"),
+            (json!({"modified_from": "+12026-01-01"}), "`f.modified_from` is not a time"),
+            (json!({"modified_before": "9999-12-31T23:59:59-01:00"}), "`f.modified_before` is not a time"),
             (json!({"modified_before": "2026-02-30"}), "`f.modified_before` is not a time"),
         ];
         for (value, expected) in cases {

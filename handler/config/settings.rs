@@ -171,6 +171,10 @@ pub const SETTINGS: &[Setting] = &[
         "0.5",
         "Share of a question's weighted words that the passages must hold, else the answer is that nobody knows.",
     ),
+    unset(
+        "EVIDENCE_SIMILARITY",
+        "Cosine of question and passage, from 0 to 1, that is enough without those words when a chat model answers: depends on the embedding model, measure it. Not with a search service. Default: words alone decide.",
+    ),
     plain("TIMEOUT_SECONDS", "30", "An answer may take this long, and so may fetching a page."),
     plain(
         "INVOCATION_TIMEOUT_SECONDS",

@@ -25,6 +25,7 @@ mod convergence;
 mod documents;
 mod embeddings;
 mod evaluate;
+mod evidence;
 mod fetch;
 mod filters;
 mod formats;
