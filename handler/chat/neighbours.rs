@@ -34,12 +34,12 @@ fn follows(passage: &Passage, other: &Passage) -> bool {
 /// What `next` says beyond the end of `before` that it begins with; all of it when it says nothing else.
 fn new_words<'a>(before: &str, next: &'a str) -> &'a str {
     // Whole words only: an end and a beginning that share a letter repeat nothing.
-    let ends = next.char_indices().filter(|(_, c)| c.is_whitespace()).map(|(at, _)| at);
+    let mut ends = next.char_indices().filter(|(_, c)| c.is_whitespace()).map(|(at, _)| at);
     let is_repeated = |at: &usize| {
         let rest = before.strip_suffix(&next[..*at]);
         rest.is_some_and(|rest| rest.chars().next_back().is_none_or(char::is_whitespace))
     };
-    let repeated = ends.filter(is_repeated).last().unwrap_or(0);
+    let repeated = ends.rfind(is_repeated).unwrap_or(0);
     next[repeated..].trim_start()
 }
 

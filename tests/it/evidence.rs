@@ -9,6 +9,9 @@ use crate::support::app::TestApp;
 /// Without a word of the passage, and yet about it.
 const OTHER_WORDS: &str = "Ship departure?";
 
+/// With too few words of the passage, but enough to quote it.
+const FEW_WORDS: &str = "Does the ferry sail past the lighthouse with zebras and an orchestra?";
+
 /// The product with an embedding model, and one document.
 async fn start(fake: &FakeOpenAi, more: &[(&str, &str)]) -> TestApp {
     let url = fake.url();
@@ -61,7 +64,9 @@ async fn without_the_setting_or_the_likeness_words_alone_decide() {
 async fn quoted_answers_need_the_words_of_the_question() {
     let fake = FakeOpenAi::start().await;
     let test = start(&fake, &[("EVIDENCE_SIMILARITY", "0.1")]).await;
-    assert_eq!(ask(&test, OTHER_WORDS).await["context"]["abstained"], true);
+    for question in [OTHER_WORDS, FEW_WORDS] {
+        assert_eq!(ask(&test, question).await["context"]["abstained"], true, "{question}");
+    }
     assert_eq!(ask(&test, "When does the ferry sail?").await["context"]["abstained"], false);
 }
 
@@ -70,6 +75,6 @@ async fn without_an_embedding_nothing_is_alike() {
     let fake = FakeOpenAi::start().await;
     let test = start_with_chat(&fake, &[("EVIDENCE_SIMILARITY", "0.1")]).await;
     fake.always_embed(EmbeddingReply::Refuse(Refusal::new(401, json!({"error": {}}))));
-    let answer = ask(&test, "Ferry cake shop opening hours for orchestra zebras?").await;
+    let answer = ask(&test, FEW_WORDS).await;
     assert_eq!((&answer["context"]["abstained"], chat_requests(&fake)), (&json!(true), 0), "{answer}");
 }
