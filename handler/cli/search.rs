@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use serde_json::json;
 
 use super::filter::FilterArgs;
@@ -13,6 +14,8 @@ use crate::error::Result;
 
 /// Characters of a passage that are shown.
 const EXCERPT_CHARS: usize = 240;
+/// Passages that are shown at most.
+const MOST: u64 = 1_000;
 
 #[derive(Args)]
 pub(super) struct SearchArgs {
@@ -20,7 +23,7 @@ pub(super) struct SearchArgs {
     #[arg(required = true, num_args = 1.., value_name = "QUERY")]
     query: Vec<String>,
     /// How many passages to show
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST))]
     top: usize,
     #[command(flatten)]
     filter: FilterArgs,
