@@ -23,6 +23,7 @@ use crate::ingest::pipeline::Ingest;
 use crate::models::ChatModel;
 use crate::models::embedding::EmbeddingModel;
 use crate::models::openai::{OpenAiEmbeddings, OpenAiModel};
+use crate::models::rerank::Reranker;
 use crate::stores::blobs::BlobStore;
 use crate::stores::blobs::azure::AzureBlobs;
 use crate::stores::blobs::local::LocalBlobs;
@@ -87,7 +88,9 @@ impl App {
             Some(settings) => ChatModel::OpenAi(OpenAiModel::open(settings.clone())?),
             None => ChatModel::Extractive,
         };
-        let retriever = Arc::new(Retriever::new(Arc::clone(&index), embeddings, config.answer_timeout));
+        let reranker = config.rerank.clone().map(|settings| Ok((Reranker::open(settings.server)?, settings.passages)));
+        let reranker = reranker.transpose()?;
+        let retriever = Arc::new(Retriever::new(Arc::clone(&index), embeddings, reranker, config.answer_timeout));
         let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings: chat_settings(&config) });
         let backups = Backups {
             store: open_blobs(&config.backups)?,
@@ -137,6 +140,7 @@ fn chat_settings(config: &Config) -> ChatSettings {
         passages: config.chat_passages,
         max_answer_tokens: config.max_answer_tokens,
         evidence_threshold: config.evidence_threshold,
+        evidence_similarity: config.evidence_similarity,
         timeout: config.answer_timeout,
         ..ChatSettings::default()
     }

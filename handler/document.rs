@@ -153,6 +153,16 @@ impl Passage {
         format!("{document}-{ordinal}")
     }
 
+    /// What a model is told of the passage: the document's title, the headings above, the text. A passage alone often does
+    /// not say what it is about: "It is 25 days" stands under "Annual leave" in the "Handbook for Norway". A title that is
+    /// only the file's name is left out: the index finds names by their words, and a copy or a renamed document costs nothing.
+    pub fn in_context(&self) -> String {
+        let title = Some(&self.title).filter(|title| title.as_str() != self.name.file_name());
+        let title = title.filter(|title| self.heading_path.first() != Some(*title));
+        let parts = title.into_iter().chain(&self.heading_path).chain([&self.text]);
+        parts.map(String::as_str).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+    }
+
     /// Where to look, in the form that answers cite: `handbook.pdf#page=4`, `prices.xlsx#sheet=Prices!A2:D40`, or the bare
     /// name where there are neither pages nor places.
     pub fn source(&self) -> String {

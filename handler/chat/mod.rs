@@ -5,7 +5,9 @@
 pub mod answer;
 pub mod citation;
 pub mod evidence;
+pub mod filter;
 pub mod marker;
+pub mod neighbours;
 pub mod prompt;
 pub mod question;
 pub mod retrieve;
@@ -20,6 +22,7 @@ use serde::Serialize;
 use self::question::Question;
 use self::retriever::{Retrieval, Retriever};
 use crate::document::{DocumentId, DocumentName, Passage};
+use crate::index::filter::Filter;
 use crate::models::{ChatModel, Usage};
 
 /// Everything that answering needs, wired once at start.
@@ -47,6 +50,9 @@ pub struct ChatSettings {
     pub max_answer_tokens: u32,
     /// The share of the question, weighted by how telling its words are, that the passages must cover to be worth an answer.
     pub evidence_threshold: f32,
+    /// The cosine with a passage from which on the question's words need not be there, where a model words the answer. None:
+    /// the words alone decide. Embedding models differ too much for one number to suit them all.
+    pub evidence_similarity: Option<f32>,
     /// The share of a sentence's words that a passage must have to be cited for it.
     pub citation_support: f32,
     /// When an answer has to be complete.
@@ -62,6 +68,7 @@ impl Default for ChatSettings {
             history_tokens: 1_500,
             max_answer_tokens: 800,
             evidence_threshold: 0.5,
+            evidence_similarity: None,
             citation_support: 0.4,
             timeout: Duration::from_secs(60),
         }
@@ -75,6 +82,8 @@ pub struct ChatRequest {
     pub question: Question,
     /// What was said before.
     pub history: Vec<Turn>,
+    /// Where to look for an answer.
+    pub filter: Filter,
 }
 
 /// One message of an earlier exchange. It comes from the caller, so it is data like any other.

@@ -19,6 +19,9 @@ pub struct Retrieved {
     pub context: Context,
     /// The terms of the question and what each is worth.
     pub terms: QuestionTerms,
+    /// How alike the question and the passage most like it are in meaning, as the cosine of their embeddings. None without
+    /// embeddings.
+    pub similarity: Option<f32>,
 }
 
 /// Searches for a question as `principal`.
@@ -32,11 +35,13 @@ pub async fn retrieve(
     let index = retriever.index();
     let telling = evidence_terms_of(index, question);
     let (text, question_start) = query_text(request, telling);
-    let (found, retrieval) = retriever.search(principal, &text, settings.passages).await?;
+    let (found, retrieval) = retriever.search(principal, &text, &request.filter, settings.passages).await?;
     let terms = question_terms(&text, question_start, &index.analyze(&text), &found.terms);
+    let similarity = found.hits.iter().filter_map(|hit| hit.cosine).reduce(f32::max);
     let numbered = found.hits.into_iter().take(settings.passages).enumerate();
     let passages = numbered.map(|(at, hit)| CitedPassage { number: at + 1, passage: hit.passage }).collect();
-    Ok(Retrieved { context: Context { passages, generation: found.generation, query: text, retrieval }, terms })
+    let context = Context { passages, generation: found.generation, query: text, retrieval };
+    Ok(Retrieved { context, terms, similarity })
 }
 
 fn evidence_terms_of(index: &Index, question: &str) -> usize {

@@ -8,6 +8,7 @@ use clap::Args;
 use futures_util::StreamExt;
 use serde_json::json;
 
+use super::filter::FilterArgs;
 use crate::app::App;
 use crate::chat::answer::answer;
 use crate::chat::question::Question;
@@ -20,13 +21,15 @@ pub(super) struct AskArgs {
     /// The question
     #[arg(required = true, num_args = 1.., value_name = "QUESTION")]
     question: Vec<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Answers. The status is 0 with an answer and 1 when the documents do not say.
 pub(super) async fn run(app: &App, args: AskArgs, json: bool) -> Result<ExitCode> {
     let question = Question::parse(&args.question.join(" "), app.config.max_message_chars)?;
     super::warn_if_empty(app).await?;
-    let request = ChatRequest { question, history: Vec::new() };
+    let request = ChatRequest { question, history: Vec::new(), filter: args.filter.filter() };
     let mut events = Box::pin(answer(Arc::clone(&app.chat), Principal::anonymous(), request));
     let mut text = String::new();
     let mut abstained = false;

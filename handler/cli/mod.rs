@@ -5,6 +5,7 @@ pub mod ask;
 pub mod backup;
 pub mod documents;
 pub mod evaluate;
+mod filter;
 pub mod host;
 pub mod index;
 pub mod ingest;

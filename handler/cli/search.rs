@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use serde_json::json;
 
+use super::filter::FilterArgs;
 use crate::app::App;
 use crate::chat::question::Question;
 use crate::document::Principal;
@@ -12,6 +14,8 @@ use crate::error::Result;
 
 /// Characters of a passage that are shown.
 const EXCERPT_CHARS: usize = 240;
+/// Passages that are shown at most.
+const MOST: u64 = 1_000;
 
 #[derive(Args)]
 pub(super) struct SearchArgs {
@@ -19,15 +23,18 @@ pub(super) struct SearchArgs {
     #[arg(required = true, num_args = 1.., value_name = "QUERY")]
     query: Vec<String>,
     /// How many passages to show
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST))]
     top: usize,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Finds. The status is 1 when nothing was found.
 pub(super) async fn run(app: &App, args: SearchArgs, json: bool) -> Result<ExitCode> {
     let question = Question::parse(&args.query.join(" "), app.config.max_message_chars)?;
     super::warn_if_empty(app).await?;
-    let (found, retrieval) = app.retriever.search(&Principal::anonymous(), question.as_str(), args.top).await?;
+    let (principal, filter) = (Principal::anonymous(), args.filter.filter());
+    let (found, retrieval) = app.retriever.search(&principal, question.as_str(), &filter, args.top).await?;
     if json {
         let passages: Vec<_> =
             found.hits.iter().map(|hit| json!({"source": hit.passage.source(), "passage": hit.passage})).collect();

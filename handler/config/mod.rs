@@ -21,6 +21,7 @@ use crate::ingest::formats::ExtractLimits;
 use crate::ingest::pipeline::IngestSettings;
 use crate::ingest::rights::{RightsSettings, folder_rules};
 use crate::models::openai::{EmbeddingSettings, OpenAiSettings};
+use crate::models::rerank::RerankSettings;
 use crate::stores::shared_key::StorageAccount;
 
 /// Variables that the platform sets and that are no settings of ours.
@@ -88,6 +89,8 @@ pub struct Config {
     pub embedding: Option<EmbeddingSettings>,
     /// Price of a million tokens of the embedding model.
     pub embedding_price: Option<f64>,
+    /// The reranker; the index's order without one.
+    pub rerank: Option<RerankSettings>,
     /// Passages an answer may rest on.
     pub chat_passages: usize,
     /// Characters of a question.
@@ -96,6 +99,8 @@ pub struct Config {
     pub max_answer_tokens: u32,
     /// Share of a question's weighted terms the passages must hold.
     pub evidence_threshold: f32,
+    /// Cosine with a passage that stands in for those terms where a model words the answer.
+    pub evidence_similarity: Option<f32>,
     /// How long an answer may take.
     pub answer_timeout: Duration,
     /// How long an invocation may take.
@@ -147,10 +152,12 @@ impl Config {
             model: models::chat(&mut reader),
             embedding: models::embedding(&mut reader),
             embedding_price: models::embedding_price(&mut reader),
+            rerank: models::rerank(&mut reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars: bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000),
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
-            evidence_threshold: evidence_threshold(&mut reader),
+            evidence_threshold: fraction(&mut reader, "EVIDENCE_THRESHOLD", 0.5, 0.0..=1.0),
+            evidence_similarity: evidence_similarity(&mut reader),
             answer_timeout: Duration::from_secs(reader.number("TIMEOUT_SECONDS", 1, 230)),
             invocation_timeout,
             max_invocation_bytes: bounded(&mut reader, "MAX_INVOCATION_SIZE", 1 << 10, 1 << 32),
@@ -291,8 +298,9 @@ fn fetch_ports(reader: &mut Reader<'_>) -> Vec<u16> {
     })
 }
 
-fn evidence_threshold(reader: &mut Reader<'_>) -> f32 {
-    fraction(reader, "EVIDENCE_THRESHOLD", 0.5, 0.0..=1.0)
+fn evidence_similarity(reader: &mut Reader<'_>) -> Option<f32> {
+    reader.text("EVIDENCE_SIMILARITY")?;
+    Some(fraction(reader, "EVIDENCE_SIMILARITY", 1.0, 0.0..=1.0))
 }
 
 fn rank_settings(reader: &mut Reader<'_>) -> RankSettings {

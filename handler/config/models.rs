@@ -1,5 +1,5 @@
-//! The settings of models. What enters are the names and addresses somebody gave, what leaves is how to call a chat model and
-//! an embedding model, either of which may be missing. A key goes only to the address it was given with.
+//! The settings of models. What enters are the names and addresses somebody gave, what leaves is how to call a chat model, an
+//! embedding model and a reranker, each of which may be missing. A key goes only to the address it was given with.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use url::Url;
 
 use super::source::Reader;
 use crate::models::openai::{EmbeddingSettings, OpenAiSettings, ServerKind};
+use crate::models::rerank::RerankSettings;
 
 /// How long connecting to a model may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,6 +100,26 @@ pub(super) fn embedding_price(reader: &mut Reader<'_>) -> Option<f64> {
     price
 }
 
+/// The reranker.
+pub(super) fn rerank(reader: &mut Reader<'_>) -> Option<RerankSettings> {
+    let passages = usize::try_from(reader.number("RERANK_PASSAGES", 1, 200)).unwrap_or(usize::MAX);
+    let (endpoint, model) = match (reader.text("RERANK_BASE_URL"), reader.text("RERANK_MODEL")) {
+        (Some(endpoint), Some(model)) => (endpoint, model),
+        (None, None) => return None,
+        (Some(_), None) => {
+            reader.problem("RERANK_MODEL", "must be set with RERANK_BASE_URL");
+            return None;
+        }
+        (None, Some(_)) => {
+            reader.problem("RERANK_BASE_URL", "must be set with RERANK_MODEL");
+            return None;
+        }
+    };
+    let (address, key) = (("RERANK_BASE_URL", endpoint.as_str()), ("RERANK_API_KEY", reader.secret("RERANK_API_KEY")));
+    let server = server(reader, ServerKind::Other, address, key, model)?;
+    Some(RerankSettings { server, passages })
+}
+
 /// A model on a server; none when the address or the key will not do.
 fn server(
     reader: &mut Reader<'_>,
@@ -182,6 +203,25 @@ mod tests {
         check(&bad, "", "", &["OPENAI_EMBEDDING_BASE_URL"]);
         let dimensions = [("EMBEDDING_DIMENSIONS", "0")];
         check(&dimensions, "", "", &["EMBEDDING_DIMENSIONS"]);
+    }
+
+    #[test]
+    fn a_reranker_has_an_address_and_a_model() {
+        let (url, model) = (("RERANK_BASE_URL", "http://r.test/v1"), ("RERANK_MODEL", "bge"));
+        let check = |settings: &[(&str, &str)], passages: Option<usize>, problems: &[&str]| {
+            let source = Source::of(settings.iter().copied());
+            let mut reader = Reader::new(&source);
+            let found = super::rerank(&mut reader).map(|settings| settings.passages);
+            let named: Vec<&str> = reader.finish().err().unwrap_or_default().iter().map(|p| p.name).collect();
+            assert_eq!((found, named.as_slice()), (passages, problems), "{settings:?}");
+        };
+        check(&[], None, &[]);
+        check(&[url, model], Some(30), &[]);
+        check(&[url, model, ("RERANK_PASSAGES", "50")], Some(50), &[]);
+        check(&[url], None, &["RERANK_MODEL"]);
+        check(&[model], None, &["RERANK_BASE_URL"]);
+        check(&[("RERANK_BASE_URL", "over there"), model], None, &["RERANK_BASE_URL"]);
+        check(&[("RERANK_PASSAGES", "0")], None, &["RERANK_PASSAGES"]);
     }
 
     #[test]

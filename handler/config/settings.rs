@@ -156,6 +156,13 @@ pub const SETTINGS: &[Setting] = &[
         "EMBEDDING_PRICE_PER_MILLION",
         "Price of a million tokens of the embedding model, in the currency you like. With it, documents show what they cost.",
     ),
+    unset(
+        "RERANK_BASE_URL",
+        "Address of a server that puts passages in order, `/rerank` is added to it: vLLM, llama.cpp, Infinity, `https://api.jina.ai/v1`, `https://api.cohere.com/v2`.",
+    ),
+    secret("RERANK_API_KEY", "Its key, if it wants one."),
+    unset("RERANK_MODEL", "The reranking model to ask for there."),
+    plain("RERANK_PASSAGES", "30", "Passages that it looks at."),
     plain("CHAT_PASSAGES", "6", "Passages that an answer may rest on."),
     plain("MAX_MESSAGE_LENGTH", "1000", "Characters of a question."),
     plain("MAX_ANSWER_TOKENS", "800", "Tokens a model may answer with."),
@@ -163,6 +170,10 @@ pub const SETTINGS: &[Setting] = &[
         "EVIDENCE_THRESHOLD",
         "0.5",
         "Share of a question's weighted words that the passages must hold, else the answer is that nobody knows.",
+    ),
+    unset(
+        "EVIDENCE_SIMILARITY",
+        "Cosine of question and passage, from 0 to 1, that is enough without those words when a chat model answers: depends on the embedding model, measure it. Not with a search service. Default: words alone decide.",
     ),
     plain("TIMEOUT_SECONDS", "30", "An answer may take this long, and so may fetching a page."),
     plain(

@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 
 use super::fields::{self, Fields, invalid};
 use super::{Decoded, Dialect, Echo, RequestLimits, inline, text_of};
-use crate::chat::{ChatEvent, ChatRequest, Context, Done, Role};
+use crate::chat::{ChatEvent, ChatRequest, Context, Done, Role, filter};
 use crate::error::{Error, Result};
 use crate::models::Usage;
 
-/// Reads `messages`, the last of them the question. The `context` of a request may hold anything and changes nothing.
+/// Reads `messages`, the last of them the question. The `context` of a request may hold anything; `filter` in it says where
+/// to look, and nothing else in it changes anything.
 pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
     let messages = fields::array(body.take("messages"), "messages", limits)?;
-    body.take("context");
+    let filter = filter::read(&body.take("context")["filter"], "context.filter")?;
     let session_state = body.take("sessionState");
     body.finish("`messages`, `context` and `sessionState`")?;
     let Some((last, earlier)) = messages.split_last() else {
@@ -26,7 +27,7 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
     }
     let question = fields::question(&last["content"], &format!("messages[{at}].content"), limits)?;
     let echo = Echo { dialect: Dialect::AiChatProtocol, session_state };
-    Ok(Decoded { request: ChatRequest { question, history }, echo })
+    Ok(Decoded { request: ChatRequest { question, history, filter }, echo })
 }
 
 /// A complete answer.

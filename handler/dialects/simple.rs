@@ -6,21 +6,22 @@ use serde_json::{Value, json};
 
 use super::fields::{self, Fields};
 use super::{Decoded, Dialect, Echo, RequestLimits, text_of};
-use crate::chat::{ChatEvent, ChatRequest};
+use crate::chat::{ChatEvent, ChatRequest, filter};
 use crate::error::{Error, Result};
 
-/// Reads `message` and, when it is there, `conversation_history`.
+/// Reads `message` and, when they are there, `conversation_history` and `filter`.
 pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
     let message = body.take("message");
     let history = match body.take("conversation_history") {
         Value::Null => Vec::new(),
         given => fields::array(given, "conversation_history", limits)?,
     };
-    body.finish("`message` and `conversation_history`")?;
+    let filter = filter::read(&body.take("filter"), "filter")?;
+    body.finish("`message`, `conversation_history` and `filter`")?;
     let question = fields::question(&message, "message", limits)?;
     let history = fields::turns(&history, "conversation_history")?;
     let echo = Echo { dialect: Dialect::Simple, session_state: Value::Null };
-    Ok(Decoded { request: ChatRequest { question, history }, echo })
+    Ok(Decoded { request: ChatRequest { question, history, filter }, echo })
 }
 
 /// A complete answer.

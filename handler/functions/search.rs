@@ -7,9 +7,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::access;
 use crate::app::App;
+use crate::chat::filter;
 use crate::chat::question::Question;
 use crate::chat::retriever::Retrieval;
 use crate::document::Passage;
@@ -28,6 +30,8 @@ struct SearchRequest {
     query: String,
     #[serde(default = "default_results")]
     top_results: usize,
+    #[serde(default)]
+    filter: Value,
 }
 
 #[derive(Serialize)]
@@ -58,13 +62,14 @@ async fn search(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>
 
 async fn find(app: &App, request: Request) -> Result<SearchAnswer> {
     let principal = access::principal(request.headers());
-    let example = r#"{"query": "…", "top_results": 5}"#;
+    let example = r#"{"query": "…", "top_results": 5, "filter": {…}}"#;
     let asked: SearchRequest = read_json(request, MAX_BODY_BYTES, "the query", example).await?;
     if !(1..=MAX_RESULTS).contains(&asked.top_results) {
         return Err(Error::new(ErrorKind::InvalidRequest, format!("`top_results` must be from 1 to {MAX_RESULTS}")));
     }
     let question = Question::parse(&asked.query, app.config.max_message_chars)?;
-    let (found, retrieval) = app.retriever.search(&principal, question.as_str(), asked.top_results).await?;
+    let filter = filter::read(&asked.filter, "filter")?;
+    let (found, retrieval) = app.retriever.search(&principal, question.as_str(), &filter, asked.top_results).await?;
     let results = found.hits.into_iter().map(|hit| SearchResult { source: hit.passage.source(), passage: hit.passage });
     Ok(SearchAnswer { results: results.collect(), generation: found.generation, retrieval })
 }

@@ -64,8 +64,11 @@ impl Query {
 pub struct Hit {
     /// The passage.
     pub passage: Passage,
-    /// How well it fits; comparable within one answer only, and never shown to callers.
+    /// How well it fits, seen by the index; comparable within one answer only, and never shown to callers.
     pub score: f32,
+    /// The cosine of its embedding with the question's, when it is among those most like it. A search service that joins
+    /// the rankings itself does not tell.
+    pub cosine: Option<f32>,
 }
 
 /// What a search brought.

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::models::embedding::EmbeddingModel;
 use crate::stores::records::{Precondition, RecordStore};
 
-/// Raised whenever [`text_of`] says the same passage otherwise.
+/// Raised whenever [`Passage::in_context`] says the same passage otherwise.
 const TEXT_VERSION: u32 = 1;
 /// How long an embedding is kept after it was paid for: longer than a change of settings and its reversal take.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -98,7 +98,7 @@ impl Embedder {
     }
 
     async fn work(&self, passages: &[Passage], work: &mut Work<'_>) -> Result<Vec<Embedding>> {
-        let texts: Vec<String> = passages.iter().map(text_of).collect();
+        let texts: Vec<String> = passages.iter().map(Passage::in_context).collect();
         let keys: Vec<String> = texts.iter().map(|text| content_hash(text.as_bytes())).collect();
         let mut known = self.kept(&keys).await?;
         for _ in 0..MAX_ROUNDS {
@@ -202,16 +202,6 @@ impl Ingest {
     }
 }
 
-/// What a model is told of a passage: the document's title, the headings above, the text. A passage alone often does not
-/// say what it is about: "It is 25 days" stands under "Annual leave" in the "Handbook for Norway". A title that is only the
-/// file's name is left out: the index finds names by their words, and a copy or a renamed document costs nothing.
-pub fn text_of(passage: &Passage) -> String {
-    let title = Some(&passage.title).filter(|title| title.as_str() != passage.name.file_name());
-    let title = title.filter(|title| passage.heading_path.first() != Some(*title));
-    let parts = title.into_iter().chain(&passage.heading_path).chain([&passage.text]);
-    parts.map(String::as_str).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
-}
-
 /// The texts whose vector is not known, each once, with their keys.
 fn missing(keys: &[String], texts: &[String], known: &Known) -> Vec<(String, String)> {
     let mut seen = HashSet::new();
@@ -251,10 +241,10 @@ mod tests {
     #[test]
     fn the_model_is_told_where_a_passage_stands() {
         let mut leave = passage("hr/handbook.md", 0, "Handbook > Annual leave", "It is 25 days.");
-        assert_eq!(text_of(&leave), "Handbook\nAnnual leave\nIt is 25 days.", "the name of a file is no title");
+        assert_eq!(leave.in_context(), "Handbook\nAnnual leave\nIt is 25 days.", "the name of a file is no title");
         leave.title = "Handbook".to_owned();
-        assert_eq!(text_of(&leave), "Handbook\nAnnual leave\nIt is 25 days.", "a title is not said twice");
+        assert_eq!(leave.in_context(), "Handbook\nAnnual leave\nIt is 25 days.", "a title is not said twice");
         leave.title = "Handbook for Norway".to_owned();
-        assert_eq!(text_of(&leave), "Handbook for Norway\nHandbook\nAnnual leave\nIt is 25 days.");
+        assert_eq!(leave.in_context(), "Handbook for Norway\nHandbook\nAnnual leave\nIt is 25 days.");
     }
 }

@@ -1,11 +1,12 @@
-//! Where answers come from: a chat server that speaks the OpenAI protocol, or the passages themselves; and where embeddings
-//! come from. What enters is messages, a question with its passages, or texts; what leaves is text, or vectors. Nothing here
-//! knows the index or the chat flow.
+//! Where answers come from: a chat server that speaks the OpenAI protocol, or the passages themselves; where embeddings
+//! come from, and second opinions on an order. What enters is messages, a question with its passages, or texts; what leaves
+//! is text, vectors or scores. Nothing here knows the index or the chat flow.
 
 pub mod embedding;
 pub mod extractive;
 pub mod numbers;
 pub mod openai;
+pub mod rerank;
 pub mod sentence;
 
 #[cfg(test)]

@@ -57,12 +57,14 @@ fn without_arguments_the_help_is_shown_and_nothing_is_made() {
 #[test]
 fn what_is_no_command_is_refused_with_a_hint() {
     let place = Place::new();
-    let wrong: [(&[&str], &str); 6] = [
+    let wrong: [(&[&str], &str); 8] = [
         (&["serv"], "serve"),
         (&["ask"], "QUESTION"),
         (&["ingest"], "PATH"),
         (&["serve", "--listen", "everywhere"], "--listen"),
         (&["search", "--top", "many", "x"], "--top"),
+        (&["search", "--top", "0", "x"], "--top"),
+        (&["search", "--top", "18446744073709551615", "x"], "--top"),
         (&["documents", "--state", "lost"], "--state"),
     ];
     for (arguments, hint) in wrong {

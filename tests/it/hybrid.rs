@@ -10,7 +10,7 @@ use knowledge_worker::app::App;
 use knowledge_worker::chat::retriever::Retrieval;
 use knowledge_worker::clock::Clock;
 use knowledge_worker::document::{DocumentId, Passage, Principal};
-use knowledge_worker::ingest::embed::text_of;
+use knowledge_worker::index::filter::Filter;
 use knowledge_worker::ingest::ledger::State;
 use knowledge_worker::ingest::pipeline::Synced;
 use knowledge_worker::ingest::reconcile::Drift;
@@ -59,7 +59,7 @@ fn refusal() -> EmbeddingReply {
 async fn every_passage_is_sent_with_its_headings_and_paid_once() {
     let (fake, test) = start(&[&[("EMBEDDING_PRICE_PER_MILLION", "2.5")], SMALL].concat()).await;
     test.ingest("a.md", document(40)).await;
-    let mut expected: Vec<String> = passages(&test.app, "a.md").await.iter().map(text_of).collect();
+    let mut expected: Vec<String> = passages(&test.app, "a.md").await.iter().map(Passage::in_context).collect();
     assert_eq!(expected.len(), 40);
     assert!(expected[7].starts_with("Berth 0\nBerth 7\n") || expected[7].starts_with("Berth 7\n"), "{}", expected[7]);
     let mut sent = fake.embedded_texts();
@@ -108,7 +108,7 @@ async fn a_text_that_is_repeated_is_sent_once() {
     let (fake, test) = start(SMALL).await;
     let notice = "# Notice\n\nMind the step at the gangway please, everybody.\n\n";
     test.ingest("a.md", notice.repeat(30)).await;
-    let texts: Vec<String> = passages(&test.app, "a.md").await.iter().map(text_of).collect();
+    let texts: Vec<String> = passages(&test.app, "a.md").await.iter().map(Passage::in_context).collect();
     let distinct: std::collections::BTreeSet<&String> = texts.iter().collect();
     assert!(distinct.len() < texts.len(), "the test has no repeated text: {texts:?}");
     assert_eq!(fake.embedded_texts().len(), distinct.len());
@@ -187,7 +187,8 @@ async fn a_document_made_with_another_model_is_made_anew_by_the_timer() {
         (vec![("OPENAI_EMBEDDING_MODEL", "embed-b"), ("EMBEDDING_DIMENSIONS", "32")], "embed-b", 32),
     ] {
         let other = test.again(&[&settings(&url)[..1], &more].concat());
-        let search = async || other.retriever.search(&Principal::anonymous(), "ferry", 5).await.unwrap();
+        let search =
+            async || other.retriever.search(&Principal::anonymous(), "ferry", &Filter::default(), 5).await.unwrap();
         let (found, retrieval) = search().await;
         assert_eq!((found.hits.len(), retrieval), (1, Retrieval::Lexical), "the old passages answer until then");
         let report = other.ingest.reconcile(in_a_minute(), &other.records).await.unwrap();

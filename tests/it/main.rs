@@ -5,6 +5,8 @@
 
 #[path = "../fake_openai/mod.rs"]
 mod fake_openai;
+#[path = "../fake_reranker/mod.rs"]
+mod fake_reranker;
 #[path = "../fake_search/mod.rs"]
 mod fake_search;
 #[path = "../stand_in/mod.rs"]
@@ -23,7 +25,9 @@ mod convergence;
 mod documents;
 mod embeddings;
 mod evaluate;
+mod evidence;
 mod fetch;
+mod filters;
 mod formats;
 mod functions_host;
 mod fuzz_targets;
@@ -38,6 +42,7 @@ mod merging;
 mod models;
 mod package;
 mod record_stores;
+mod rerank;
 mod rights;
 mod samples;
 mod serve;

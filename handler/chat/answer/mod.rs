@@ -38,13 +38,22 @@ pub fn answer(
         yield ChatEvent::Context(found.context.clone());
         let analyze = |text: &str| -> Vec<String> { chat.retriever.index().analyze(text).into_iter().map(|token| token.term).collect() };
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &analyze)).collect();
-        let is_enough = coverage(&found.terms, &terms) >= chat.settings.evidence_threshold;
-        let words = if is_enough { words(&chat, &request, &found, &analyze, deadline) } else { None };
+        let words = if is_enough(&chat, &found, &terms) { words(&chat, &request, &found, &analyze, deadline) } else { None };
         let checker = CitationChecker::new(&found.context.passages, &terms, &analyze, chat.settings.citation_support);
         for await event in told(words, checker, chat.model.name()) {
             yield event?;
         }
     }
+}
+
+/// Whether the passages are worth an answer. Where a model words it, they may also say the same as the question in other
+/// words, if somebody has said how alike that is; sentences quoted without a model must hold the question's own words.
+fn is_enough(chat: &Chat, found: &Retrieved, terms: &[PassageTerms]) -> bool {
+    let is_alike = || match (&chat.model, found.similarity, chat.settings.evidence_similarity) {
+        (ChatModel::OpenAi(_), Some(similarity), Some(least)) => similarity >= least,
+        _ => false,
+    };
+    coverage(&found.terms, terms) >= chat.settings.evidence_threshold || is_alike()
 }
 
 /// The words of the answer as they come, or `None` when there is nothing to quote.

@@ -6,6 +6,7 @@ use crate::chat::question::Question;
 use crate::chat::retriever::Retrieval;
 use crate::chat::{ChatSettings, Context};
 use crate::index::Token;
+use crate::index::filter::Filter;
 use crate::models::Usage;
 use crate::models::fixture::{self, passage};
 
@@ -24,12 +25,14 @@ fn found(question: &str) -> (ChatRequest, Retrieved) {
     let tokens: Vec<Token> =
         fixture::tokens(question).into_iter().map(|(term, start, end)| Token { term, start, end }).collect();
     let terms = question_terms(question, 0, &tokens, &[]);
-    let request = ChatRequest { question: Question::parse(question, 1_000).expect("a question"), history: Vec::new() };
+    let asked = Question::parse(question, 1_000).expect("a question");
+    let request = ChatRequest { question: asked, history: Vec::new(), filter: Filter::default() };
     (
         request,
         Retrieved {
             context: Context { passages, generation: 7, query: question.to_owned(), retrieval: Retrieval::Lexical },
             terms,
+            similarity: None,
         },
     )
 }
@@ -38,7 +41,7 @@ fn passage_terms(found: &Retrieved) -> Vec<PassageTerms> {
     found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &fixture::terms)).collect()
 }
 
-fn is_enough(found: &Retrieved) -> bool {
+fn covers(found: &Retrieved) -> bool {
     coverage(&found.terms, &passage_terms(found)) >= ChatSettings::default().evidence_threshold
 }
 
@@ -85,7 +88,7 @@ async fn quotes_pass_the_check_that_models_have_to_pass() {
         "Tell me about rest, annual leave and travel",
     ] {
         let (request, found) = found(question);
-        assert!(is_enough(&found), "{question}");
+        assert!(covers(&found), "{question}");
         let words: Vec<Result<ModelEvent>> = quoted(&request, &found, &fixture::terms).expect("quotes").collect().await;
         let events = events(&found, Some(words)).await.expect("an answer");
         let (text, done) = summary(&events);
@@ -96,7 +99,7 @@ async fn quotes_pass_the_check_that_models_have_to_pass() {
 #[tokio::test]
 async fn abstains_without_words_and_cites_nothing() {
     let (request, found) = found("What is the capital of Mongolia?");
-    assert!(!is_enough(&found));
+    assert!(!covers(&found));
     assert!(quoted(&request, &found, &fixture::terms).is_none());
     let events = events(&found, None).await.expect("an answer");
     let (text, done) = summary(&events);

@@ -1,26 +1,30 @@
-//! The one way from a question to passages: by words, and by meaning where there is an embedding model. What enters is a
-//! principal and a question, what leaves is what the index found and how it was looked for. A model that is slow or gone
-//! costs the meaning of a question and a moment, never the answer.
+//! The one way from a question to passages: by words, by meaning where there is an embedding model, and with a second look
+//! where there is a reranker. What enters is a principal and a question, what leaves is what the index found and how it was
+//! looked for. A model that is slow or gone costs the meaning of a question or the second look, and a moment; never the answer.
 
 mod patience;
 mod recent;
+mod reranking;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use self::patience::Patience;
 use self::recent::Recent;
+use self::reranking::Reranking;
 use crate::document::{Embedding, Principal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Found, Index, Query};
+use crate::index::filter::Filter;
+use crate::index::{Found, Hit, Index, Query};
 use crate::models::embedding::EmbeddingModel;
+use crate::models::rerank::Reranker;
 use crate::telemetry::one_line;
 
-/// A question waits this long for its embedding, or a quarter of the time for its answer, whichever is less.
+/// A question waits this long for its embedding and as long for its second look, or a quarter of the time for its answer,
+/// whichever is less.
 const WAIT: Duration = Duration::from_secs(2);
 
 /// How passages were looked for.
@@ -31,6 +35,21 @@ pub enum Retrieval {
     Lexical,
     /// By words and by meaning.
     Hybrid,
+    /// By words, the best passages then put in order by a reranker.
+    #[serde(rename = "lexical+reranked")]
+    LexicalReranked,
+    /// By words and by meaning, the best passages then put in order by a reranker.
+    #[serde(rename = "hybrid+reranked")]
+    HybridReranked,
+}
+
+impl Retrieval {
+    fn reranked(self) -> Self {
+        match self {
+            Self::Lexical | Self::LexicalReranked => Self::LexicalReranked,
+            Self::Hybrid | Self::HybridReranked => Self::HybridReranked,
+        }
+    }
 }
 
 /// Finds passages.
@@ -38,24 +57,31 @@ pub enum Retrieval {
 pub struct Retriever {
     index: Arc<Index>,
     questions: Option<Questions>,
+    reranking: Option<Reranking>,
 }
 
 /// How questions get their embeddings.
 #[derive(Debug)]
 struct Questions {
     model: Arc<EmbeddingModel>,
-    wait: Duration,
     recent: Recent,
     patience: Patience,
 }
 
 impl Retriever {
-    /// A retriever on an index; by words alone without a model. An answer may take `answer_time`.
-    pub fn new(index: Arc<Index>, model: Option<Arc<EmbeddingModel>>, answer_time: Duration) -> Self {
+    /// A retriever on an index; by words alone without an embedding model. A reranker comes with the number of passages it
+    /// looks at. An answer may take `answer_time`.
+    pub fn new(
+        index: Arc<Index>,
+        embedding: Option<Arc<EmbeddingModel>>,
+        reranker: Option<(Reranker, usize)>,
+        answer_time: Duration,
+    ) -> Self {
         let wait = WAIT.min(answer_time / 4);
         let questions =
-            model.map(|model| Questions { model, wait, recent: Recent::default(), patience: Patience::default() });
-        Self { index, questions }
+            embedding.map(|model| Questions { model, recent: Recent::default(), patience: Patience::new(wait) });
+        let reranking = reranker.map(|(model, passages)| Reranking::new(model, passages, wait));
+        Self { index, questions, reranking }
     }
 
     /// The index itself.
@@ -63,40 +89,67 @@ impl Retriever {
         &self.index
     }
 
-    /// How passages are looked for as long as the model answers.
+    /// How passages are looked for as long as the models answer.
     pub fn retrieval(&self) -> Retrieval {
-        if self.questions.is_some() { Retrieval::Hybrid } else { Retrieval::Lexical }
+        let found = if self.questions.is_some() { Retrieval::Hybrid } else { Retrieval::Lexical };
+        if self.reranking.is_some() { found.reranked() } else { found }
     }
 
-    /// The same for a person, with the model's name.
+    /// The same for a person, with the models' names.
     pub fn describe(&self) -> String {
-        match &self.questions {
+        let found = match &self.questions {
             Some(questions) => format!("hybrid, with {}", questions.model.name()),
             None => "lexical".to_owned(),
+        };
+        match &self.reranking {
+            Some(reranking) => format!("{found}; reranked, with {}", reranking.model.name()),
+            None => found,
         }
     }
 
-    /// The passages that fit a question best and that `principal` may read, and how they were looked for.
-    pub async fn search(&self, principal: &Principal, question: &str, limit: usize) -> Result<(Found, Retrieval)> {
-        let query = self.query(question, limit).await;
+    /// The passages that fit a question best, of documents that the filter admits and `principal` may read, and how they
+    /// were looked for.
+    pub async fn search(
+        &self,
+        principal: &Principal,
+        question: &str,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<(Found, Retrieval)> {
+        let looked_at = self.reranking.as_ref().map_or(limit, |reranking| reranking.passages.max(limit));
+        let embedding = match &self.questions {
+            Some(questions) => questions.embedding(question).await,
+            None => None,
+        };
+        let query = Query { embedding, filter: filter.clone(), ..Query::words(question, looked_at) };
+        let (mut found, mut retrieval) = self.find(principal, query).await?;
+        if self.rerank(question, &mut found.hits).await {
+            retrieval = retrieval.reranked();
+        }
+        found.hits.truncate(limit);
+        Ok((found, retrieval))
+    }
+
+    /// Gives the first hits their second look. Without a reranker, or one that answers in time, the order stays and this is
+    /// `false`.
+    pub async fn rerank(&self, question: &str, hits: &mut Vec<Hit>) -> bool {
+        let Some(reranking) = &self.reranking else { return false };
+        reranking.rerank(question, hits).await.unwrap_or_else(|e| {
+            tell(&e, "leaving the passages in their first order");
+            false
+        })
+    }
+
+    async fn find(&self, principal: &Principal, query: Query) -> Result<(Found, Retrieval)> {
         if query.embedding.is_some() {
             match self.index.search(principal, &query).await {
                 // The model was changed, and maintenance has not come to any passage yet: until then they have their words.
-                Err(e) if e.kind() == ErrorKind::EmbeddingMismatch => tell(&e),
+                Err(e) if e.kind() == ErrorKind::EmbeddingMismatch => tell(&e, BY_WORDS),
                 searched => return Ok((searched?, Retrieval::Hybrid)),
             }
         }
         let found = self.index.search(principal, &Query { embedding: None, ..query }).await?;
         Ok((found, Retrieval::Lexical))
-    }
-
-    /// The query that a question becomes. Without an embedding when there is no model, or none that answers in time.
-    pub async fn query(&self, question: &str, limit: usize) -> Query {
-        let embedding = match &self.questions {
-            Some(questions) => questions.embedding(question).await,
-            None => None,
-        };
-        Query { embedding, ..Query::words(question, limit) }
     }
 }
 
@@ -106,31 +159,22 @@ impl Questions {
         if let Some(embedding) = self.recent.get(&key) {
             return Some(embedding);
         }
-        let began = Instant::now();
-        if !self.patience.allows_another(began, self.wait) {
-            return None;
-        }
-        let deadline = began + self.wait;
-        let too_late = |_| Error::new(ErrorKind::DeadlineExceeded, "the embedding model did not answer in time");
-        let answered = timeout_at(deadline, self.model.question(question, deadline)).await.map_err(too_late);
-        match answered.and_then(|embedding| embedding) {
+        match self.patience.ask(|deadline| self.model.question(question, deadline)).await? {
             Ok(embedding) => {
-                self.patience.is_rewarded();
                 self.recent.put(key, embedding.clone());
                 Some(embedding)
             }
             Err(e) => {
-                // That is about this question, not about the server.
-                if e.kind() != ErrorKind::ContentFiltered {
-                    self.patience.is_at_its_end(Instant::now());
-                }
-                tell(&e);
+                tell(&e, BY_WORDS);
                 None
             }
         }
     }
 }
 
-fn tell(e: &Error) {
-    warn!(error.code = e.kind().row().code, cause = %one_line(&e.chain()), "searching by words alone");
+/// What a question without its embedding comes to.
+const BY_WORDS: &str = "searching by words alone";
+
+fn tell(e: &Error, outcome: &str) {
+    warn!(error.code = e.kind().row().code, cause = %one_line(&e.chain()), "{outcome}");
 }

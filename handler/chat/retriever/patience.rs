@@ -1,42 +1,72 @@
-//! How long questions put up with a model that does not answer. After a failure nobody asks it for a while, and then one
+//! How long questions put up with a server that they can do without. After a failure nobody asks it for a while, and then one
 //! question tries for all: an outage costs one question in a while its wait, and no others.
 
+use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-/// The model is left alone this long after a failure.
+use crate::error::{Error, ErrorKind, Result};
+
+/// The server is left alone this long after a failure.
 const REST: Duration = Duration::from_secs(10);
 
-/// Whether the model is worth asking.
-#[derive(Debug, Default)]
+/// Whether a server is worth asking.
+#[derive(Debug)]
 pub(super) struct Patience {
+    /// How long one question waits.
+    wait: Duration,
     /// Since the last failure: when the next question may try.
     rests_until: Mutex<Option<Instant>>,
 }
 
 impl Patience {
-    /// Whether a question may ask. After a rest the first one may, and the others wait for `trial` to see how it went.
-    pub(super) fn allows_another(&self, now: Instant, trial: Duration) -> bool {
+    pub(super) fn new(wait: Duration) -> Self {
+        Self { wait, rests_until: Mutex::default() }
+    }
+
+    /// Makes a call that is to end by the moment it is given. None when the server is being left alone.
+    pub(super) async fn ask<T, F>(&self, call: impl FnOnce(Instant) -> F) -> Option<Result<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let began = Instant::now();
+        if !self.allows_another(began) {
+            return None;
+        }
+        let deadline = began + self.wait;
+        let too_late = |_| Error::new(ErrorKind::DeadlineExceeded, "the model did not answer in time");
+        let answered = timeout_at(deadline, call(deadline)).await.map_err(too_late).flatten();
+        match &answered {
+            Ok(_) => self.is_rewarded(),
+            // That is about this question, not about the server.
+            Err(e) if e.kind() == ErrorKind::ContentFiltered => {}
+            Err(_) => self.is_at_its_end(Instant::now()),
+        }
+        Some(answered)
+    }
+
+    /// Whether a question may ask. After a rest the first one may, and the others wait to see how it went.
+    fn allows_another(&self, now: Instant) -> bool {
         let mut rests_until = self.lock();
         match *rests_until {
             None => true,
             Some(until) if now < until => false,
             Some(_) => {
-                *rests_until = Some(now + trial);
+                *rests_until = Some(now + self.wait);
                 true
             }
         }
     }
 
-    /// The model has answered.
-    pub(super) fn is_rewarded(&self) {
+    /// The server has answered.
+    fn is_rewarded(&self) {
         *self.lock() = None;
     }
 
-    /// The model has failed.
-    pub(super) fn is_at_its_end(&self, now: Instant) {
+    /// The server has failed.
+    fn is_at_its_end(&self, now: Instant) {
         *self.lock() = Some(now + REST);
     }
 
@@ -51,15 +81,26 @@ mod tests {
 
     #[test]
     fn one_tries_for_all_after_a_rest() {
-        let (patience, trial, start) = (Patience::default(), Duration::from_secs(2), Instant::now());
-        let allows = |after: Duration| patience.allows_another(start + after, trial);
-        assert!(allows(Duration::ZERO) && allows(Duration::ZERO), "all may ask a model that answers");
+        let wait = Duration::from_secs(2);
+        let (patience, start) = (Patience::new(wait), Instant::now());
+        let allows = |after: Duration| patience.allows_another(start + after);
+        assert!(allows(Duration::ZERO) && allows(Duration::ZERO), "all may ask a server that answers");
         patience.is_at_its_end(start);
         assert!(!allows(REST - Duration::from_millis(1)));
         assert!(allows(REST));
         assert!(!allows(REST), "one is trying");
-        assert!(allows(REST + trial), "the one that tried has gone");
+        assert!(allows(REST + wait), "the one that tried has gone");
         patience.is_rewarded();
-        assert!(allows(REST + trial) && allows(REST + trial));
+        assert!(allows(REST + wait) && allows(REST + wait));
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_the_server_ends_it_and_one_of_the_question_does_not() {
+        let patience = Patience::new(Duration::from_secs(2));
+        let fails = async |kind: ErrorKind| patience.ask(async |_| Err::<(), _>(Error::new(kind, "no"))).await;
+        assert!(matches!(fails(ErrorKind::ContentFiltered).await, Some(Err(_))));
+        assert!(matches!(patience.ask(async |_| Ok(7)).await, Some(Ok(7))));
+        assert!(matches!(fails(ErrorKind::ModelFailed).await, Some(Err(_))));
+        assert!(patience.ask(async |_| Ok(7)).await.is_none(), "it is left alone now");
     }
 }

@@ -18,10 +18,10 @@ use super::{IN_FLIGHT, INGEST_TIME, elapsed_ms};
 use crate::app::App;
 use crate::document::{DocumentId, DocumentName, DocumentVersion, Embedding, Passage, Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
+use crate::index::Query;
 use crate::index::evaluate::{Ranking, Relevance};
 use crate::index::segments::segment::Row as IndexRow;
 use crate::index::segments::writer::Upsert;
-use crate::index::{Index, Query};
 use crate::ingest::chunk::{ChunkSettings, chunk};
 use crate::ingest::embed::Embedder;
 use crate::ingest::formats::{Block, BlockKind, Extracted};
@@ -81,7 +81,7 @@ pub async fn evaluate(app: &App, set: &Set, top: usize, bar: &ProgressBar) -> Re
     let asked = set.queries.iter().zip(embeddings);
     let rows = futures_util::stream::iter(asked).map(async |((id, text, relevance), embedding)| {
         let query = Query { embedding, ..Query::words(text, top) };
-        let ranking = rank(&app.index, &ids, id, query).await?;
+        let ranking = rank(app, &ids, id, query).await?;
         bar.inc(1);
         Ok::<_, Error>(Row { query: id.clone(), ..Row::default() }.ranked(&ranking, relevance))
     });
@@ -187,12 +187,19 @@ fn upsert(entry: Entry, chunking: &ChunkSettings) -> Result<(String, Upsert)> {
 }
 
 /// Entries, best first. As BEIR does, an entry that is the query itself is left out.
-async fn rank(index: &Index, ids: &HashMap<DocumentId, String>, id: &str, mut query: Query) -> Result<Ranking> {
+async fn rank(app: &App, ids: &HashMap<DocumentId, String>, id: &str, mut query: Query) -> Result<Ranking> {
     let top = query.limit;
     // Several passages of one entry take several places, so that it takes more of them to fill the ranking.
     query.limit += 1;
+    let reranks = app.config.rerank.is_some();
     loop {
-        let hits = index.search(&Principal::anonymous(), &query).await?.hits;
+        let mut hits = app.index.search(&Principal::anonymous(), &query).await?.hits;
+        if reranks && !app.retriever.rerank(&query.text, &mut hits).await {
+            return Err(Error::new(
+                ErrorKind::ModelFailed,
+                "a query got no second look, because the reranker did not answer",
+            ));
+        }
         let found = hits.iter().filter_map(|hit| ids.get(&hit.passage.document_id)).filter(|found| *found != id);
         let ranking = Ranking::best_first(found.cloned()).cut(top);
         if ranking.len() == top || hits.len() < query.limit {

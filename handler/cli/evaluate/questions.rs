@@ -19,6 +19,7 @@ use crate::chat::{ChatEvent, ChatRequest, Done};
 use crate::document::{Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::evaluate::{Ranking, Relevance};
+use crate::index::filter::Filter;
 
 /// A question and where its answer stands.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -114,9 +115,10 @@ async fn ask(app: &App, labelled: &Labelled, top: usize) -> Result<Row> {
 
 /// Sources, best first, as finely told apart as the label: pages when it names one, else whole documents.
 async fn rank(app: &App, labelled: &Labelled, top: usize) -> Result<Ranking> {
-    let (found, retrieval) = app.retriever.search(&Principal::anonymous(), &labelled.question, top).await?;
+    let (found, retrieval) =
+        app.retriever.search(&Principal::anonymous(), &labelled.question, &Filter::default(), top).await?;
     if retrieval != app.retriever.retrieval() {
-        let sentence = "a question was searched by words alone, although the settings name an embedding model";
+        let sentence = "a question was not searched as the settings say, because a model did not answer";
         return Err(Error::new(ErrorKind::ModelFailed, sentence));
     }
     let source = |passage: &Passage| if labelled.page.is_some() { passage.source() } else { passage.name.to_string() };
@@ -125,7 +127,7 @@ async fn rank(app: &App, labelled: &Labelled, top: usize) -> Result<Ranking> {
 
 /// The answer's words without its citations, and how it ended.
 async fn say(app: &App, question: Question) -> Result<(String, Done)> {
-    let request = ChatRequest { question, history: Vec::new() };
+    let request = ChatRequest { question, history: Vec::new(), filter: Filter::default() };
     let mut events = Box::pin(answer(Arc::clone(&app.chat), Principal::anonymous(), request));
     let mut text = String::new();
     while let Some(event) = events.next().await {

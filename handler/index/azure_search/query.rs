@@ -117,7 +117,7 @@ impl AzureSearchIndex {
             let Some(claim) = claim.filter(|claim| row["upload"].as_str() == Some(&claim.upload)) else { continue };
             if filter.admits(&claim.document, &claim.entry(now)) {
                 let score = row["@search.rerankerScore"].as_f64().or(row["@search.score"].as_f64()).unwrap_or(0.0);
-                hits.push(Hit { passage: passage_of(row)?, score: score as f32 });
+                hits.push(Hit { passage: passage_of(row)?, score: score as f32, cosine: None });
             }
         }
         // Equal scores come in any order from the service, and in one order from us.

@@ -1,6 +1,8 @@
 //! Search over one generation: by words (BM25 over text and context) and by embeddings, always over the rows a principal may
 //! see and no others.
 
+use std::collections::HashMap;
+
 use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocAddress, DocId, DocSet, Score, TERMINATED, TantivyDocument, Term};
@@ -32,9 +34,11 @@ pub fn best(
     let rows = searched_rows(snapshot, principal, &query.filter)?;
     let depth = ranking.depth.max(2 * query.limit);
     let mut rankings = vec![(ranking.words_weight, by_words(snapshot, &rows, terms, depth)?)];
+    let mut cosines = HashMap::new();
     if let Some(embedding) = &query.embedding {
         let ranked = by_embedding(snapshot, &rows, embedding, ranking.over_sampling, depth)?;
-        rankings.push((ranking.vectors_weight, ranked));
+        cosines.extend(ranked.iter().map(|(cosine, row)| (*row, *cosine)));
+        rankings.push((ranking.vectors_weight, ranked.into_iter().map(|(_, row)| row).collect()));
     }
     let mut thinning = Thinning::default();
     let mut hits = Vec::with_capacity(query.limit);
@@ -44,7 +48,7 @@ pub fn best(
         }
         let passage = stored(snapshot, row)?;
         if thinning.takes(&passage) {
-            hits.push(Hit { passage, score });
+            hits.push(Hit { passage, score, cosine: cosines.get(&row).copied() });
         }
     }
     Ok(hits)
@@ -68,15 +72,16 @@ fn by_words(snapshot: &Snapshot, rows: &[RowSet], terms: &[String], limit: usize
     Ok(ranked.into_rows().into_iter().map(|(_, row)| row).collect())
 }
 
-/// The rows whose embeddings are most like one, best first. When there are embeddings and none of them can be compared with
-/// it, that is `EmbeddingMismatch`; segments without comparable ones are passed over, because they are being made anew.
+/// The rows whose embeddings are most like one, each with the cosine, best first. When there are embeddings and none of them
+/// can be compared with it, that is `EmbeddingMismatch`; segments without comparable ones are passed over, because they are
+/// being made anew.
 fn by_embedding(
     snapshot: &Snapshot,
     rows: &[RowSet],
     embedding: &Embedding,
     over_sampling: f32,
     limit: usize,
-) -> Result<Vec<DocAddress>> {
+) -> Result<Vec<(f32, DocAddress)>> {
     let of_any_space = snapshot.vectors.iter().flatten().count();
     let comparable = |vectors: &&SegmentVectors| vectors.space == *embedding.space;
     if of_any_space > 0 && !snapshot.vectors.iter().flatten().any(|vectors| comparable(&vectors)) {
@@ -95,8 +100,7 @@ fn by_embedding(
             Some(Searched { segment: segment_ordinal(segment), vectors: &vectors.vectors, rows })
         })
         .collect();
-    let nearest = nearest(&searched, &embedding.values, over_sampling, limit);
-    Ok(nearest.into_iter().map(|(_, row)| row).collect())
+    Ok(nearest(&searched, &embedding.values, over_sampling, limit))
 }
 
 /// The weight of each term: its inverse document frequency, with that of a term nobody uses as the highest.

@@ -64,7 +64,7 @@ impl Config for Endpoint {
 fn key_header(kind: ServerKind, key: &SecretString) -> Result<(HeaderName, HeaderValue)> {
     let (name, text) = match kind {
         ServerKind::Azure => (HeaderName::from_static("api-key"), key.expose_secret().to_owned()),
-        ServerKind::Compatible => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
+        ServerKind::Compatible | ServerKind::Other => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
     };
     let unfit = |_| {
         Error::new(ErrorKind::Misconfigured, "the key of the model server holds characters that no header can carry")
@@ -85,6 +85,7 @@ fn base(settings: &OpenAiSettings) -> String {
         (ServerKind::Azure, None) if given.ends_with("/openai/v1") => given.to_owned(),
         (ServerKind::Azure, None) => format!("{given}/openai/v1"),
         (ServerKind::Compatible, _) if has_path => given.to_owned(),
+        (ServerKind::Other, _) => given.to_owned(),
         (ServerKind::Compatible, _) => format!("{given}/v1"),
     }
 }
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_address() {
-        use ServerKind::{Azure, Compatible};
+        use ServerKind::{Azure, Compatible, Other};
         check(Azure, "https://a.openai.azure.com", None, "https://a.openai.azure.com/openai/v1/chat/completions");
         check(
             Azure,
@@ -124,6 +125,8 @@ mod tests {
         let classic = "https://a.openai.azure.com/openai/deployments/gpt/chat/completions";
         check(Azure, "https://a.openai.azure.com/", Some("2024-10-21"), classic);
         check(Compatible, "http://localhost:11434", None, "http://localhost:11434/v1/chat/completions");
+        check(Other, "http://localhost:8080", None, "http://localhost:8080/chat/completions");
+        check(Other, "https://x.test/v2/", Some("ignored"), "https://x.test/v2/chat/completions");
         check(Compatible, "https://x.test/api/v3/", Some("ignored"), "https://x.test/api/v3/chat/completions");
     }
 

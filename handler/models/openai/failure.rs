@@ -17,7 +17,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Why a call gave no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::models) enum Failure {
     /// The server answered with an error.
     Refused(Refusal),
     /// Nobody answered, or the connection broke before the answer began.
@@ -34,7 +34,7 @@ pub(super) enum Failure {
 
 /// An answer with an error status, or an error in the stream.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(in crate::models) struct Refusal {
     status: Option<u16>,
     reason: Reason,
     retry_after: Option<Duration>,
@@ -42,7 +42,7 @@ pub(super) struct Refusal {
 
 /// The codes that change what we do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(in crate::models) enum Reason {
     /// The content filter refused question or answer.
     ContentFilter,
     /// The content filter did not run, so the answer was not looked at.
@@ -91,7 +91,7 @@ impl Failure {
     }
 
     /// The failure as callers see it, with the cause for the log.
-    pub(super) fn into_error(self) -> Error {
+    pub(in crate::models) fn into_error(self) -> Error {
         use ErrorKind::{ContentFiltered, DeadlineExceeded, ModelBusy, ModelFailed};
         let (kind, sentence) = match &self {
             Self::Refused(refusal) => match (refusal.reason, refusal.status) {

@@ -4,8 +4,8 @@
 mod chat;
 mod embeddings;
 mod endpoint;
-mod failure;
-mod transport;
+pub(super) mod failure;
+pub(super) mod transport;
 mod wire;
 
 use std::fmt;
@@ -24,6 +24,8 @@ pub enum ServerKind {
     Azure,
     /// OpenAI itself or a server with its interface: the key is a bearer token.
     Compatible,
+    /// A server with an interface beside OpenAI's: the key is a bearer token, the address is taken as it is.
+    Other,
 }
 
 /// Where a model is and how to call it.

@@ -1,4 +1,4 @@
-//! One way to call a model server, for chat and for embeddings: one connection pool, one bounded layer of retries, one
+//! One way to call a model server, for chat, for embeddings and for reranking: one connection pool, one bounded layer of retries, one
 //! deadline. What enters are calls, what leaves are their answers or one classified error.
 
 use std::future::Future;
@@ -19,8 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 const BACKOFF: Duration = Duration::from_millis(250);
 
 /// A model server that can be called. Opening it does nothing on the network and costs next to nothing.
-pub(super) struct Transport {
-    pub(super) settings: OpenAiSettings,
+pub(in crate::models) struct Transport {
+    pub(in crate::models) settings: OpenAiSettings,
     pub(super) endpoint: Endpoint,
     // Made with the first request: reading the machine's certificates is too slow for the start of the process.
     http: OnceLock<reqwest::Client>,
@@ -28,7 +28,7 @@ pub(super) struct Transport {
 
 impl Transport {
     /// Checks the settings. A key that no header can carry is `Misconfigured`.
-    pub(super) fn open(settings: OpenAiSettings) -> Result<Self> {
+    pub(in crate::models) fn open(settings: OpenAiSettings) -> Result<Self> {
         let endpoint = Endpoint::from_settings(&settings)?;
         Ok(Self { settings, endpoint, http: OnceLock::new() })
     }
@@ -51,7 +51,7 @@ impl Transport {
 
     /// Makes a call until it succeeds, at most `attempts` times and never beyond `deadline`. Only what may pass is tried
     /// again, after the wait that the server asks for.
-    pub(super) async fn persist<T, F>(
+    pub(in crate::models) async fn persist<T, F>(
         &self,
         attempts: u32,
         deadline: Instant,
@@ -80,7 +80,12 @@ impl Transport {
     }
 
     /// Posts JSON and reads the whole answer, which may have `max_bytes`.
-    pub(super) async fn post(&self, path: &str, body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, Failure> {
+    pub(in crate::models) async fn post(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, Failure> {
         let unusable = || Failure::Wrong("the address of the model server cannot be used".to_owned());
         let mut url = Url::parse(&self.endpoint.url(path)).map_err(|_| unusable())?;
         for (name, value) in self.endpoint.query() {
