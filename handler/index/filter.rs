@@ -6,7 +6,7 @@ use crate::document::DocumentId;
 use crate::index::segments::manifest::DocumentEntry;
 
 /// Conditions that all have to hold; the default holds for every document.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// One of these documents; any when there are none.
     pub documents: Vec<DocumentId>,

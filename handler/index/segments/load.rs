@@ -26,7 +26,7 @@ impl SegmentIndex {
     /// The generation to search: at most `refresh` old, or a little older while a newer one takes long to load.
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
         let Some(current) = self.current() else { return self.refresh().await };
-        if current.checked.elapsed() < self.shared.settings.refresh {
+        if !current.must_reopen && current.checked.elapsed() < self.shared.settings.refresh {
             return Ok(current.snapshot);
         }
         let this = self.clone();
@@ -99,6 +99,7 @@ impl SegmentIndex {
             segments: Arc::new(segments.clone()),
             etag: stored.etag,
             checked: Instant::now(),
+            must_reopen: false,
         };
         *self.shared.current.lock().expect("no holder of this lock panics") = Some(current);
         // Only now, so that what is found bad is found in use.
@@ -146,7 +147,7 @@ impl SegmentIndex {
         if let Some(current) = self.shared.current.lock().expect("no holder of this lock panics").as_mut() {
             Arc::make_mut(&mut current.segments).remove(segment);
             current.etag = None;
-            current.checked -= self.shared.settings.refresh.min(current.checked.elapsed());
+            current.must_reopen = true;
         }
     }
 

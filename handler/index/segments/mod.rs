@@ -69,6 +69,8 @@ struct Current {
     segments: Arc<HashMap<String, OpenSegment>>,
     etag: Option<String>,
     checked: Instant,
+    /// A segment in it turned out to be bad.
+    must_reopen: bool,
 }
 
 /// A manifest with the ETag it was read with, none if there is no manifest yet, and those of its segments that can be read.

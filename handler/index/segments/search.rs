@@ -58,7 +58,8 @@ pub fn best(
 fn searched_rows(snapshot: &Snapshot, principal: &Principal, filter: &Filter) -> Result<Vec<RowSet>> {
     let mut rows = snapshot.visible(principal).map_err(damaged)?;
     if !filter.is_open() {
-        rows.iter_mut().zip(snapshot.admitted(filter)).for_each(|(rows, admitted)| rows.intersect(&admitted));
+        let admitted = snapshot.admitted(filter);
+        rows.iter_mut().zip(admitted.iter()).for_each(|(rows, admitted)| rows.intersect(admitted));
     }
     Ok(rows)
 }

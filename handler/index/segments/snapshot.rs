@@ -1,6 +1,7 @@
 //! One generation, opened: the live segments side by side under one searcher, and for each the rows that may be seen.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -21,6 +22,9 @@ use crate::index::filter::Filter;
 
 /// Marks whose rows are kept; beyond that all are forgotten, because so many readers share little.
 const MOST_MARKS: usize = 256;
+
+/// Filters whose rows are kept.
+const MOST_FILTERS: usize = 32;
 
 /// A set of rows of one segment, a bit for each.
 #[derive(Clone, Debug, Default)]
@@ -153,6 +157,8 @@ pub struct Snapshot {
     pub vectors: Vec<Option<SegmentVectors>>,
     /// The rows of the documents, for each segment.
     runs: Vec<Arc<OnceLock<Vec<Run>>>>,
+    /// The rows that a filter admits, by filter, as far as somebody asked.
+    admitted: Mutex<HashMap<Filter, Arc<Vec<RowSet>>>>,
     /// The live rows with a mark, by mark, as far as somebody asked.
     marked: Mutex<HashMap<String, Arc<Vec<RowSet>>>>,
     /// The columns.
@@ -210,7 +216,17 @@ impl Snapshot {
             vectors.push(owner.and_then(|(entry, open)| vectors_of(entry, open)));
         }
         drop(owners);
-        Ok(Self { manifest, searcher, segment_ids, live, vectors, fields, runs, marked: Mutex::default() })
+        Ok(Self {
+            manifest,
+            searcher,
+            segment_ids,
+            live,
+            vectors,
+            fields,
+            runs,
+            admitted: Mutex::default(),
+            marked: Mutex::default(),
+        })
     }
 
     /// The live rows that carry one of the principal's marks, a set for each segment. No mark, no row.
@@ -225,16 +241,20 @@ impl Snapshot {
     }
 
     /// The rows of the documents that a filter admits, a set for each segment.
-    pub fn admitted(&self, filter: &Filter) -> Vec<RowSet> {
+    pub fn admitted(&self, filter: &Filter) -> Arc<Vec<RowSet>> {
+        if let Some(rows) = self.admitted.lock().expect("no holder of this lock panics").get(filter) {
+            return Arc::clone(rows);
+        }
         let admits = |id: &DocumentId| self.manifest.live(id).is_some_and(|entry| filter.admits(id, entry));
         let readers = self.searcher.segment_readers().iter().zip(&self.runs);
-        readers.map(|(reader, runs)| rows_where(reader, runs, admits)).collect()
+        let sets: Arc<Vec<RowSet>> = Arc::new(readers.map(|(reader, runs)| rows_where(reader, runs, admits)).collect());
+        keep(&self.admitted, filter.clone(), &sets, MOST_FILTERS);
+        sets
     }
 
     /// The live rows with a mark. Kept, because a generation never changes and its readers ask often.
     fn marked(&self, mark: &str) -> tantivy::Result<Arc<Vec<RowSet>>> {
-        let kept = || self.marked.lock().expect("no holder of this lock panics");
-        if let Some(rows) = kept().get(mark) {
+        if let Some(rows) = self.marked.lock().expect("no holder of this lock panics").get(mark) {
             return Ok(Arc::clone(rows));
         }
         let term = Term::from_field_text(self.fields.readers, mark);
@@ -252,13 +272,18 @@ impl Snapshot {
             sets.push(rows);
         }
         let sets = Arc::new(sets);
-        let mut kept = kept();
-        if kept.len() >= MOST_MARKS {
-            kept.clear();
-        }
-        kept.insert(mark.to_owned(), Arc::clone(&sets));
+        keep(&self.marked, mark.to_owned(), &sets, MOST_MARKS);
         Ok(sets)
     }
+}
+
+/// Remembers what was found for whoever asks next; what there is too much of is forgotten as a whole.
+fn keep<K: Eq + Hash>(kept: &Mutex<HashMap<K, Arc<Vec<RowSet>>>>, key: K, sets: &Arc<Vec<RowSet>>, most: usize) {
+    let mut kept = kept.lock().expect("no holder of this lock panics");
+    if kept.len() >= most {
+        kept.clear();
+    }
+    kept.insert(key, Arc::clone(sets));
 }
 
 fn vectors_of(entry: &SegmentEntry, open: &OpenSegment) -> Option<SegmentVectors> {
