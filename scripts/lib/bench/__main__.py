@@ -5,6 +5,7 @@ CPU and memory are the figures to trust: on a machine that others use too, wall 
   start    from the start of the process to its answers
   chat     the cost of an answer while many ask
   ingest   reading documents, beside a Python pipeline on the same files
+  index    building, opening and searching up to a million passages, beside bm25s and faiss
   storm    ten thousand documents through the stand-in for the Functions host: uploaded, replaced, deleted, damaged
 """
 
@@ -19,11 +20,12 @@ from handler import say
 
 from .chat import bench_chat
 from .figures import FAILED
+from .index import bench_index
 from .ingest import bench_ingest
 from .start import bench_start
 from .storm import bench_storm
 
-BENCHES = {"start": bench_start, "chat": bench_chat, "ingest": bench_ingest, "storm": bench_storm}
+BENCHES = {"start": bench_start, "chat": bench_chat, "ingest": bench_ingest, "index": bench_index, "storm": bench_storm}
 
 
 def main() -> None:
