@@ -57,8 +57,10 @@ class Crowd:
                 self.acknowledged.setdefault(document, set()).add(word)
             try:
                 status, body = running.upload(document, f"The lighthouse says {word} tonight.".encode())
+                if status < 300:
+                    status, body = running.blob_came(document)
                 if status >= 300:
-                    self.wrong.append(f"{name}: upload answered {status} {body[:200]!r}")
+                    self.wrong.append(f"{name}: an upload or its trigger answered {status} {body[:200]!r}")
                 with self.lock:
                     self.counts["acknowledged"] += 1
                     if not shared:

@@ -105,6 +105,15 @@ class Handler:
         body = head.encode() + content + f"\r\n--{mark}--\r\n".encode()
         return self.call("POST", "/api/documents", body, {"content-type": f"multipart/form-data; boundary={mark}"})
 
+    def blob_came(self, name: str, deliveries: int = 5):
+        """What the Functions host sends when a blob came or changed, and sends again when that fails; the last answer."""
+        envelope = {"Data": {}, "Metadata": {"name": json.dumps(name)}}
+        for _ in range(deliveries):
+            status, body = self.post("/ingest_document", envelope)
+            if status == 200:
+                break
+        return status, body
+
     def wait_until_healthy(self, patience: float = 30) -> None:
         deadline = self.started + patience
         while time.monotonic() < deadline:

@@ -6,6 +6,7 @@ CPU and memory are the figures to trust: on a machine that others use too, wall 
   chat     the cost of an answer while many ask
   ingest   reading documents, beside a Python pipeline on the same files
   index    building, opening and searching up to a million passages, beside bm25s and faiss
+  cost     requests to storage of a document, a chat and the timer, counted, and a month of them in dollars
   storm    ten thousand documents through the stand-in for the Functions host: uploaded, replaced, deleted, damaged
 """
 
@@ -19,13 +20,14 @@ import handler
 from handler import say
 
 from .chat import bench_chat
+from .cost import bench_cost
 from .figures import FAILED
 from .index import bench_index
 from .ingest import bench_ingest
 from .start import bench_start
 from .storm import bench_storm
 
-BENCHES = {"start": bench_start, "chat": bench_chat, "ingest": bench_ingest, "index": bench_index, "storm": bench_storm}
+BENCHES = {"start": bench_start, "chat": bench_chat, "ingest": bench_ingest, "index": bench_index, "cost": bench_cost, "storm": bench_storm}
 
 
 def main() -> None:
