@@ -32,7 +32,10 @@ impl Backups {
         let mut manifest = None;
         for file in &description.files {
             match self.read(description, file).await? {
-                Ok(bytes) if file.content == Content::Manifest => manifest = StoredManifest::from_bytes(&bytes).ok(),
+                Ok(bytes) if file.content == Content::Manifest => match StoredManifest::from_bytes(&bytes) {
+                    Ok(read) => manifest = Some(read),
+                    Err(e) => damage.push(BackupDamage { file: file.name.clone(), reason: e.message().to_owned() }),
+                },
                 Ok(_) => {}
                 Err(reason) => damage.push(BackupDamage { file: file.name.clone(), reason }),
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::manifest::{FileEntry, Manifest};
+use super::snapshot::OpenSegment;
 use super::{SegmentIndex, blocking, damaged};
 use crate::document::hex;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +22,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// A file is fetched in parts of this size, a few at once.
 const PART_BYTES: u64 = 8 << 20;
 const PARTS_AT_ONCE: usize = 4;
+/// How the names of copies begin, also of those that are not whole because the process was killed.
+const COPY_PREFIX: &str = "segments-";
 /// A copy that is not needed any more is kept this long: another process may be about to open it.
 const COPY_GRACE: Duration = Duration::from_secs(600);
 
@@ -78,7 +82,7 @@ impl SegmentIndex {
                 Ok(LocalFile { path, is_copy, is_checked: true })
             }
             Ok(_) => Err(damaged()),
-            Err(e) => Err(damaged().caused_by(e)),
+            Err(e) => Err(cannot_open(e)),
         }
     }
 
@@ -90,7 +94,7 @@ impl SegmentIndex {
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
         let made = blocking(move || {
             std::fs::create_dir_all(&folder)
-                .and_then(|()| tempfile::NamedTempFile::new_in(&folder))
+                .and_then(|()| tempfile::NamedTempFile::with_prefix_in(COPY_PREFIX, &folder))
                 .map_err(cannot_keep)
         });
         let copy = (made.await?, Sha256::new());
@@ -125,32 +129,36 @@ impl SegmentIndex {
 
     /// Compares files that were opened as they lay here with their checksums. A copy that is bad is fetched again; a bad
     /// file of the store makes its segment bad.
-    pub(super) fn check_later(&self, segment: &str, files: Vec<(LocalFile, FileEntry)>) {
+    pub(super) fn check_later(&self, id: &str, segment: &OpenSegment) {
+        let files = segment.take_unchecked();
         if files.is_empty() {
             return;
         }
         self.shared.checks.under_way.send_modify(|under_way| *under_way += 1);
-        let (this, segment) = (self.clone(), segment.to_owned());
+        let (this, id, segment) = (self.clone(), id.to_owned(), segment.clone());
         tokio::task::spawn_blocking(move || {
             for (file, entry) in &files {
                 match checksum(&file.path) {
                     Ok(sha256) if sha256 == entry.sha256 => {}
-                    // Merged away meanwhile; whoever has it open reads on.
+                    Ok(_) => {
+                        segment.is_bad.store(true, Ordering::Release);
+                        this.found_bad(&id, file);
+                    }
+                    // Merged away meanwhile, and whoever has it open reads on; or trouble of this machine, which is no damage.
                     Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    found => this.found_bad(&segment, file, found.err()),
+                    Err(e) => warn!(segment = id, cause = e.to_string(), "a file of the index could not be checked"),
                 }
             }
             this.shared.checks.under_way.send_modify(|under_way| *under_way -= 1);
         });
     }
 
-    fn found_bad(&self, segment: &str, file: &LocalFile, cause: Option<io::Error>) {
-        let cause = cause.map_or_else(|| "another checksum".to_owned(), |e| e.to_string());
+    fn found_bad(&self, segment: &str, file: &LocalFile) {
         if file.is_copy {
-            warn!(segment, cause, "a copy of a segment is damaged and is fetched again");
+            warn!(segment, "a copy of a segment is damaged and is fetched again");
             let _gone_already = std::fs::remove_file(&file.path);
         } else {
-            error!(segment, cause, "a segment of the index is damaged");
+            error!(segment, "a segment of the index is damaged");
             self.shared.checks.mark(segment);
         }
         self.reopen_without(segment);
@@ -166,7 +174,7 @@ impl SegmentIndex {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let modified = entry.metadata().and_then(|metadata| metadata.modified());
                 let is_old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > COPY_GRACE));
-                if name.starts_with("segments-") && !kept.contains(&name) && is_old {
+                if name.starts_with(COPY_PREFIX) && !kept.contains(&name) && is_old {
                     let _gone_already = std::fs::remove_file(entry.path());
                 }
             }
@@ -178,9 +186,19 @@ impl SegmentIndex {
 fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    let mut temporary = tempfile::NamedTempFile::with_prefix_in(COPY_PREFIX, folder)?;
     temporary.write_all(bytes)?;
     temporary.persist(path).map(|_| ()).map_err(|e| e.error)
+}
+
+/// What cannot be opened is damaged when it is not there or not what it should be; anything else is trouble of this machine.
+pub(super) fn cannot_open(cause: io::Error) -> Error {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    match cause.kind() {
+        InvalidData | NotFound | UnexpectedEof => damaged().caused_by(cause),
+        _ => Error::new(ErrorKind::StoreUnavailable, "a file of the index cannot be opened on this machine")
+            .caused_by(cause),
+    }
 }
 
 fn copy_name(name: &str) -> String {

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
 use tracing::error;
 
 use super::bundle::Bundle;
-use super::files::LocalFile;
-use super::manifest::{FileEntry, FileKind, MANIFEST_NAME, SegmentEntry};
+use super::files::{LocalFile, cannot_open};
+use super::manifest::{FileEntry, FileKind, MANIFEST_NAME, Manifest, SegmentEntry};
 use super::snapshot::{OpenSegment, Snapshot};
 use super::stored::StoredManifest;
 use super::vectors::Vectors;
@@ -71,10 +72,18 @@ impl SegmentIndex {
 
     /// Reads the manifest, and from the files of its segments what it leaves out.
     pub(super) async fn read_manifest(&self) -> Result<Stored> {
-        let Some((stored, etag)) = self.read_stored().await? else { return Ok(Stored::default()) };
+        let Some((mut stored, mut etag)) = self.read_stored().await? else { return Ok(Stored::default()) };
         let known = self.current().map(|current| current.segments).unwrap_or_default();
-        let entries: Vec<SegmentEntry> = stored.segments.iter().map(|segment| segment.entry.clone()).collect();
-        let segments = Arc::new(self.open_segments(&entries, &known).await?);
+        let mut segments = self.open_segments(&stored.entries(), &known).await?;
+        if segments.len() < stored.segments.len() {
+            // Perhaps they were merged away and collected while they were fetched; then the manifest says so.
+            let Some((again, etag_again)) = self.read_stored().await? else { return Ok(Stored::default()) };
+            if etag_again != etag {
+                segments = self.open_segments(&again.entries(), &segments).await?;
+                (stored, etag) = (again, etag_again);
+            }
+        }
+        let segments = Arc::new(segments);
         let open = Arc::clone(&segments);
         let manifest =
             blocking(move || Ok(stored.fill(|id| open.get(id).and_then(|segment| segment.table(id).ok())))).await?;
@@ -85,27 +94,55 @@ impl SegmentIndex {
     /// are damaged are left out, and maintenance makes their documents anew. The caller holds the lock of loading, so that
     /// what was read earlier never replaces what was written later.
     pub(super) async fn install(&self, stored: Stored) -> Result<Arc<Snapshot>> {
-        let segments = self.open_segments(&stored.manifest.segments, &stored.segments).await?;
-        let (analyzer, manifest) = (self.shared.analyzer.clone(), Arc::new(stored.manifest));
-        let (snapshot, segments) = blocking(move || {
-            let readable = manifest.segments.iter().filter_map(|entry| Some((entry, segments.get(&entry.id)?)));
-            let readable: Vec<_> = readable.collect();
-            let snapshot = Snapshot::open(Arc::clone(&manifest), &readable, &analyzer)?;
-            Ok((Arc::new(snapshot), segments))
-        })
-        .await?;
-        let current = Current {
-            snapshot: Arc::clone(&snapshot),
-            segments: Arc::new(segments.clone()),
-            etag: stored.etag,
-            checked: Instant::now(),
-            must_reopen: false,
+        let manifest = Arc::new(stored.manifest);
+        let mut segments = self.open_segments(&manifest.segments, &stored.segments).await?;
+        let opened = self.open_snapshot(&manifest, &segments).await;
+        let snapshot = match opened {
+            Ok(snapshot) => snapshot,
+            // Something is damaged that shows only when all is put together: find out what, and do without.
+            Err(e) => {
+                error!(cause = %one_line(&e.chain()), "the index cannot be opened as it is; looking at every byte");
+                segments.iter().for_each(|(id, segment)| self.check_later(id, segment));
+                self.checked().await;
+                segments = self.open_segments(&manifest.segments, &segments).await?;
+                self.open_snapshot(&manifest, &segments).await?
+            }
         };
-        *self.shared.current.lock().expect("no holder of this lock panics") = Some(current);
+        // A segment that was just found bad, or was left out although its documents are listed: nothing may be written from
+        // this view of the index, and the next look begins with the manifest.
+        let is_whole = |entry: &SegmentEntry| match segments.get(&entry.id) {
+            Some(segment) => !segment.is_bad.load(Ordering::Acquire),
+            None => manifest.unread.contains_key(&entry.id),
+        };
+        {
+            let mut current = self.shared.current.lock().expect("no holder of this lock panics");
+            let must_reopen = !manifest.segments.iter().all(is_whole);
+            *current = Some(Current {
+                snapshot: Arc::clone(&snapshot),
+                segments: Arc::new(segments.clone()),
+                etag: stored.etag.filter(|_| !must_reopen),
+                checked: Instant::now(),
+                must_reopen,
+            });
+        }
         // Only now, so that what is found bad is found in use.
-        segments.into_iter().for_each(|(id, segment)| self.check_later(&id, segment.take_unchecked()));
+        segments.iter().for_each(|(id, segment)| self.check_later(id, segment));
         self.drop_copies(&snapshot.manifest);
         Ok(snapshot)
+    }
+
+    async fn open_snapshot(
+        &self,
+        manifest: &Arc<Manifest>,
+        segments: &HashMap<String, OpenSegment>,
+    ) -> Result<Arc<Snapshot>> {
+        let (analyzer, manifest, segments) = (self.shared.analyzer.clone(), Arc::clone(manifest), segments.clone());
+        blocking(move || {
+            let readable = manifest.segments.iter().filter_map(|entry| Some((entry, segments.get(&entry.id)?)));
+            let readable: Vec<_> = readable.collect();
+            Snapshot::open(Arc::clone(&manifest), &readable, &analyzer).map(Arc::new)
+        })
+        .await
     }
 
     /// Opens segments, taking those that are `known` as they are, and leaving out those that are damaged.
@@ -121,8 +158,8 @@ impl SegmentIndex {
             async move {
                 match known {
                     _ if is_bad => Err(damaged()),
-                    Some(segment) => Ok(segment),
-                    None => self.open_segment(entry).await,
+                    Some(segment) if !segment.is_bad.load(Ordering::Acquire) => Ok(segment),
+                    _ => self.open_segment(entry).await,
                 }
             }
         }))
@@ -146,6 +183,13 @@ impl SegmentIndex {
     pub(super) fn reopen_without(&self, segment: &str) {
         if let Some(current) = self.shared.current.lock().expect("no holder of this lock panics").as_mut() {
             Arc::make_mut(&mut current.segments).remove(segment);
+        }
+        self.must_reopen();
+    }
+
+    /// Has the next look begin with the manifest.
+    pub(super) fn must_reopen(&self) {
+        if let Some(current) = self.shared.current.lock().expect("no holder of this lock panics").as_mut() {
             current.etag = None;
             current.must_reopen = true;
         }
@@ -164,6 +208,6 @@ impl SegmentIndex {
             let unchecked = files.iter().filter(|(file, _)| !file.is_checked).cloned().collect();
             OpenSegment::new(&id, lexical, vectors, unchecked)
         };
-        blocking(move || opened().map_err(|e| damaged().caused_by(e))).await
+        blocking(move || opened().map_err(cannot_open)).await
     }
 }

@@ -43,6 +43,11 @@ pub struct SegmentEntry {
 }
 
 impl SegmentEntry {
+    /// Bytes of its files.
+    pub fn size_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size_bytes).sum()
+    }
+
     /// Its file of one kind.
     pub fn file(&self, kind: FileKind) -> Option<&FileEntry> {
         self.files.iter().find(|file| file.kind == kind)
@@ -152,6 +157,15 @@ pub enum Outcome {
     Superseded,
 }
 
+impl Change {
+    /// The document it is about.
+    pub fn document(&self) -> &DocumentId {
+        match self {
+            Self::Upsert { id, .. } | Self::Remove { id, .. } => id,
+        }
+    }
+}
+
 impl Manifest {
     /// The entry of a document that can be found.
     pub fn live(&self, id: &DocumentId) -> Option<&DocumentEntry> {
@@ -206,7 +220,10 @@ impl Manifest {
         for change in changes {
             let already_ours =
                 matches!(change, Change::Upsert { id, entry, .. } if self.documents.get(id) == Some(entry));
-            let outcome = if already_ours { Outcome::Applied } else { self.judge(change) };
+            let judged = if already_ours { Outcome::Applied } else { self.judge(change) };
+            // Of what cannot be read, no version may come back that this change leaves behind.
+            let hides = judged != Outcome::Superseded && self.hide_unread(change.document());
+            let outcome = if hides { Outcome::Applied } else { judged };
             if outcome == Outcome::Applied {
                 self.set(change, now);
             }
@@ -249,6 +266,15 @@ impl Manifest {
         self.segments.retain(|segment| !unread.contains_key(&segment.id));
         self.generation += u64::from(!unread.is_empty());
         unread.len()
+    }
+
+    /// Notes that segments that cannot be read just now have nothing to show of a document; whether that is news.
+    fn hide_unread(&mut self, id: &DocumentId) -> bool {
+        let mut is_news = false;
+        for dead in self.unread.values_mut() {
+            is_news |= dead.insert(id.clone());
+        }
+        is_news
     }
 
     fn set(&mut self, change: &Change, now: DateTime<Utc>) {

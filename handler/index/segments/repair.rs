@@ -92,6 +92,11 @@ impl SegmentIndex {
         }
         let stored = self.read_manifest().await?;
         if stored.manifest.unread.is_empty() {
+            // What could not be read a moment ago can be read now.
+            if self.current().is_some_and(|current| !current.snapshot.manifest.unread.is_empty()) {
+                self.must_reopen();
+                self.refresh().await?;
+            }
             return Ok(0);
         }
         let segments = stored.manifest.unread.len();
@@ -105,8 +110,10 @@ impl SegmentIndex {
 
     async fn begin_anew(&self) -> Result<usize> {
         let Some(unreadable) = self.shared.store.get(MANIFEST_NAME, None).await? else { return Ok(0) };
-        if StoredManifest::from_bytes(&unreadable.bytes).is_ok() {
-            return Ok(0);
+        match StoredManifest::from_bytes(&unreadable.bytes) {
+            Err(e) if e.kind() == ErrorKind::IndexDamaged => {}
+            // Somebody was faster, or it is one of a newer release.
+            readable => return readable.map(|_| 0),
         }
         warn!("the manifest of the index cannot be read; the whole index is made anew");
         let stored = Stored { etag: Some(unreadable.meta.etag), ..Stored::default() };

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tantivy::schema::IndexRecordOption;
@@ -89,6 +90,8 @@ pub struct OpenSegment {
     pub vectors: Option<Arc<Vectors>>,
     /// The documents in it, to be seen or not.
     pub documents: Arc<[DocumentId]>,
+    /// Whether its files here turned out to be bad.
+    pub(super) is_bad: Arc<AtomicBool>,
     /// Files that were opened before anybody compared them with their checksums.
     unchecked: Arc<Mutex<Vec<(LocalFile, FileEntry)>>>,
     /// The rows of its documents, found when it is first searched.
@@ -107,6 +110,7 @@ impl OpenSegment {
             lexical,
             vectors: vectors.map(Arc::new),
             documents: Arc::default(),
+            is_bad: Arc::default(),
             unchecked: Arc::new(Mutex::new(unchecked)),
             runs: Arc::default(),
         };

@@ -89,6 +89,11 @@ impl StoredManifest {
         manifest
     }
 
+    /// The segments as they are known elsewhere.
+    pub(super) fn entries(&self) -> Vec<SegmentEntry> {
+        self.segments.iter().map(|segment| segment.entry.clone()).collect()
+    }
+
     /// Every file that the manifest names.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
         self.segments.iter().flat_map(|segment| &segment.entry.files)

@@ -16,6 +16,8 @@ const SMALL_ROWS: u64 = 1_000;
 pub(super) const CROWDED: usize = 24;
 /// Rows of one merge, so that it fits into memory and into an invocation.
 const MERGE_ROWS: u64 = 200_000;
+/// Bytes of the files that go into one merge, for the same reason: embeddings may be long.
+const MERGE_BYTES: u64 = 512 << 20;
 /// A segment of which less than this share is live is rewritten.
 const LEAST_LIVE_SHARE: f64 = 0.5;
 
@@ -23,7 +25,8 @@ const LEAST_LIVE_SHARE: f64 = 0.5;
 pub fn worth_merging(manifest: &Manifest) -> Vec<String> {
     let live = live_passages(manifest);
     let mut spaces: BTreeMap<Option<&EmbeddingSpace>, Vec<_>> = BTreeMap::new();
-    for segment in &manifest.segments {
+    // What cannot be read cannot be merged.
+    for segment in manifest.segments.iter().filter(|segment| !manifest.unread.contains_key(&segment.id)) {
         let rows = live.get(segment.id.as_str()).copied().unwrap_or(0);
         spaces.entry(segment.embedding.as_ref()).or_default().push((rows, segment));
     }
@@ -38,9 +41,10 @@ pub fn worth_merging(manifest: &Manifest) -> Vec<String> {
 
 /// How many of the segments, smallest first, are similar enough to be merged.
 fn similar(segments: &[(u64, &SegmentEntry)]) -> usize {
-    let mut rows = 0;
-    let joining = segments.iter().take_while(|(live, _)| {
-        let joins = *live <= rows.max(SMALL_ROWS) && rows + live <= MERGE_ROWS;
+    let (mut rows, mut bytes) = (0, 0);
+    let joining = segments.iter().take_while(|(live, segment)| {
+        bytes += segment.size_bytes();
+        let joins = *live <= rows.max(SMALL_ROWS) && rows + live <= MERGE_ROWS && bytes <= MERGE_BYTES;
         rows += live;
         joins
     });
@@ -49,11 +53,12 @@ fn similar(segments: &[(u64, &SegmentEntry)]) -> usize {
 
 /// Segments that hold little that can be found, as many as fit into one.
 fn mostly_dead<'a>(segments: &[(u64, &'a SegmentEntry)]) -> Vec<(u64, &'a SegmentEntry)> {
-    let mut rows = 0;
+    let (mut rows, mut bytes) = (0, 0);
     let dead = segments.iter().filter(|(live, segment)| (*live as f64) < segment.passages as f64 * LEAST_LIVE_SHARE);
-    let fitting = dead.take_while(|(live, _)| {
+    let fitting = dead.take_while(|(live, segment)| {
         rows += live;
-        rows <= MERGE_ROWS
+        bytes += segment.size_bytes() * live / segment.passages.max(1);
+        rows <= MERGE_ROWS && bytes <= MERGE_BYTES
     });
     fitting.copied().collect()
 }
@@ -71,6 +76,8 @@ fn live_passages(manifest: &Manifest) -> HashMap<&str, u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::document::{DocumentId, DocumentName, DocumentVersion};
     use crate::index::segments::manifest::DocumentEntry;
@@ -113,6 +120,13 @@ mod tests {
     fn spaces_do_not_mix() {
         let segments: Vec<_> = (0..14).map(|at| (10, 10, if at % 2 == 0 { Some("a") } else { Some("b") })).collect();
         assert!(worth_merging(&manifest(&segments)).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_merged() {
+        let mut manifest = manifest(&[(10, 10, None); 8]);
+        manifest.unread.insert("s03".to_owned(), BTreeSet::new());
+        assert!(worth_merging(&manifest).is_empty());
     }
 
     #[test]

@@ -193,8 +193,8 @@ impl SegmentIndex {
         Ok(NewSegment { entry, documents })
     }
 
-    /// Replaces the manifest by what `change` makes of it, which may name the segment `new`. A loser against another writer reads again and tries again;
-    /// `change` says what it did and whether that is worth a new generation.
+    /// Replaces the manifest by what `change` makes of it, which may name the segment `new`. A loser against another writer
+    /// reads again and tries again; `change` says what it did and whether that is worth a new generation.
     pub(super) async fn swap<T>(
         &self,
         mut stored: Stored,
