@@ -48,7 +48,7 @@ impl Home {
         Self { kind: Kind::Store(store), folder, clock: Clock::manual(start()) }
     }
 
-    fn azurite() -> Self {
+    pub fn azurite() -> Self {
         let container = format!("index-{}", Uuid::new_v4().simple());
         let store = Arc::new(AzureBlobs::open(&azurite::account(), &container).unwrap());
         Self { kind: Kind::Store(store), folder: tempfile::tempdir().unwrap(), clock: Clock::system() }

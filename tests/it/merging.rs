@@ -1,6 +1,8 @@
 //! Many small segments become few, by the timer and by writers, and nothing that can be found changes by it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -108,4 +110,32 @@ async fn what_another_process_wrote_meanwhile_counts() {
     assert_eq!(remove(&one, "b.txt").await, Outcome::Applied);
     assert_eq!(one.upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap(), Outcome::Superseded);
     assert_eq!((find(&other, "quay").await.len(), find(&other, "anew").await.len()), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_findable_stays_so_while_others_come_and_segments_are_merged() {
+    for home in [Home::local(), Home::azurite()] {
+        let (writer, reader) = (home.open(), home.open());
+        writer.upsert(upsert("kept.txt", version(1, "1"), &["buoy works"])).await.unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let looks = [writer.clone(), reader].map(|index| {
+            let over = Arc::clone(&over);
+            tokio::spawn(async move {
+                let mut looks = 0;
+                while !over.load(Ordering::Relaxed) {
+                    assert_eq!(find(&index, "buoy").await, ["buoy works"], "at look {looks}");
+                    looks += 1;
+                }
+                looks
+            })
+        });
+        for number in 0..80 {
+            let text = format!("quay pier{number}");
+            writer.upsert(upsert(&format!("{number}.txt"), version(1, "1"), &[&text])).await.unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+        for look in looks {
+            assert!(look.await.unwrap() > 10);
+        }
+    }
 }
