@@ -57,6 +57,8 @@ def report(name: str, line: dict) -> None:
         elif what.endswith("recall_at_10"):
             ours = what == "recall_at_10"
             figure(f"{name}_{what}", value, "of the exact ten", 0.99 if ours else None, least=True)
+        elif what.endswith("_gb_s"):
+            figure(f"{name}_{what.removesuffix('_gb_s')}_speed", value, "GB/s")
         else:
             stem, _, unit = what.rpartition("_")
             goal = GOALS.get((passages, stem)) if name.startswith("index") else None
