@@ -5,18 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
 use tantivy::HasLen;
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
     Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, WatchCallback, WatchHandle, WritePtr,
 };
+
+use super::map;
 
 const MAGIC: &[u8; 8] = b"KWSEGv01";
 const TRAILER_BYTES: usize = 16;
@@ -47,12 +47,7 @@ pub struct Bundle {
 impl Bundle {
     /// Maps a packed file. Fails with `InvalidData` when it is not one.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        #[expect(
-            unsafe_code,
-            reason = "segment files are written once, under a name never used again, and never changed"
-        )]
-        let map = unsafe { Mmap::map(&file)? };
+        let map = map(path)?;
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the file is not a whole segment");
         let body = map.len().checked_sub(TRAILER_BYTES).ok_or_else(damaged)?;
         if &map[body + 8..] != MAGIC {

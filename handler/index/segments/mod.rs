@@ -13,6 +13,7 @@ pub mod maintain;
 pub mod manifest;
 pub mod overview;
 pub mod repair;
+pub mod rows;
 pub mod search;
 pub mod segment;
 pub mod snapshot;
@@ -23,9 +24,13 @@ pub mod writer;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use memmap2::Mmap;
 
 use self::analyze::Analyzer;
 use self::manifest::Manifest;
@@ -118,6 +123,14 @@ impl SegmentIndex {
 
 fn damaged() -> Error {
     Error::new(ErrorKind::IndexDamaged, "a segment of the index is damaged or missing")
+}
+
+/// Maps a file of a segment into memory.
+fn map(path: &Path) -> io::Result<Mmap> {
+    let file = File::open(path)?;
+    #[expect(unsafe_code, reason = "segment files are written once, under a name never used again, and never changed")]
+    let map = unsafe { Mmap::map(&file)? };
+    Ok(map)
 }
 
 /// Runs CPU-heavy or blocking work off the async threads.

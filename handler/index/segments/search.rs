@@ -8,8 +8,9 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocAddress, DocId, DocSet, Score, TERMINATED, TantivyDocument, Term};
 
 use super::best::Best;
+use super::rows::RowSet;
 use super::segment;
-use super::snapshot::{RowSet, SegmentVectors, Snapshot};
+use super::snapshot::{SegmentVectors, Snapshot};
 use super::vectors::scan::{Searched, nearest};
 use crate::document::{DocumentId, Embedding, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};

@@ -14,7 +14,6 @@ pub mod kernels;
 pub mod rotation;
 pub mod scan;
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -22,6 +21,7 @@ use std::path::Path;
 use memmap2::Mmap;
 
 use self::rotation::{Rotation, padded};
+use super::map;
 
 /// Rows that are looked at together; also the bits of a word.
 pub const BLOCK: usize = 64;
@@ -124,12 +124,7 @@ fn section(from: usize, length: usize) -> Range<usize> {
 impl Vectors {
     /// Maps a file. Fails with `InvalidData` when it is not one of vectors.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        #[expect(
-            unsafe_code,
-            reason = "segment files are written once, under a name never used again, and never changed"
-        )]
-        let map = unsafe { Mmap::map(&file)? };
+        let map = map(path)?;
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the file is not one of vectors");
         let layout = Layout::of(&map, map.len()).ok_or_else(damaged)?;
         Ok(Self { rotation: Rotation::new(layout.dimensions), map, layout })

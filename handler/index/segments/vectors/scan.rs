@@ -14,7 +14,7 @@ use super::kernels::{Estimator, PLANES, above, differing_bits, estimates, produc
 use super::rotation::{Rotation, length};
 use super::{BLOCK, Vectors};
 use crate::index::segments::best::Best;
-use crate::index::segments::snapshot::RowSet;
+use crate::index::segments::rows::RowSet;
 
 /// Errors the second gate grants: a byte's rounding errors are even, and their sum is never this far off in practice.
 const BYTE_ERRORS: f32 = 5.0;
