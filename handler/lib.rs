@@ -16,6 +16,7 @@ pub mod host;
 pub mod index;
 pub mod ingest;
 pub mod models;
+pub mod sealed;
 pub mod stores;
 pub mod telemetry;
 pub mod tokens;

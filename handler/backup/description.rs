@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::document::{EmbeddingSpace, hex};
+use crate::document::EmbeddingSpace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::segments::stored::{FORMAT as INDEX_FORMAT, StoredManifest};
+use crate::sealed::{self, Unopened};
 
 /// Its name within the backup.
 pub const DESCRIPTION_NAME: &str = "backup.json";
@@ -99,14 +99,6 @@ pub enum Content {
     },
 }
 
-/// The first line of a stored description; the second is the description itself.
-#[derive(Serialize, Deserialize)]
-struct Heading {
-    format: u32,
-    /// Of the format and the second line; see [`checksum`].
-    sha256: String,
-}
-
 impl Description {
     /// Bytes of all files together.
     pub fn size_bytes(&self) -> u64 {
@@ -124,36 +116,20 @@ impl Description {
 
     /// As it is stored: two lines of JSON, of which the first holds the checksum of the second.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let body = serde_json::to_vec(self).expect("a description is always JSON");
-        let heading = Heading { format: FORMAT, sha256: checksum(FORMAT, &body) };
-        let mut bytes = serde_json::to_vec(&heading).expect("a heading is always JSON");
-        bytes.push(b'\n');
-        bytes.extend(body);
-        bytes.push(b'\n');
-        bytes
+        sealed::seal(FORMAT, self)
     }
 
     /// Reads a stored description. `BackupDamaged` when it is not one or not the one that was written, or when a newer
     /// release wrote it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged = || Error::new(ErrorKind::BackupDamaged, "its description cannot be read");
-        let line = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
-        let heading: Heading = serde_json::from_slice(&bytes[..line]).map_err(|e| damaged().caused_by(e))?;
-        let body = bytes[line + 1..].strip_suffix(b"\n").ok_or_else(damaged)?;
-        if checksum(heading.format, body) != heading.sha256 {
-            return Err(Error::new(ErrorKind::BackupDamaged, "its description does not match its checksum"));
-        }
-        if heading.format > FORMAT {
-            return Err(Error::new(ErrorKind::BackupDamaged, "a newer release of this program made it; use that one"));
-        }
-        serde_json::from_slice(body).map_err(|e| damaged().caused_by(e))
+        let damaged = |sentence| Error::new(ErrorKind::BackupDamaged, sentence);
+        sealed::open(bytes, FORMAT).map_err(|unopened| match unopened {
+            Unopened::Unreadable(None) => damaged("its description cannot be read"),
+            Unopened::Unreadable(Some(e)) => damaged("its description cannot be read").caused_by(e),
+            Unopened::Altered => damaged("its description does not match its checksum"),
+            Unopened::Newer => {
+                Error::new(ErrorKind::BackupDamaged, "a newer release of this program made it; use that one")
+            }
+        })
     }
-}
-
-/// SHA-256 over the format in digits, a line end, and the body.
-fn checksum(format: u32, body: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!("{format}\n"));
-    hash.update(body);
-    hex(&hash.finalize())
 }

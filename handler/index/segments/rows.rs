@@ -21,11 +21,6 @@ impl RowSet {
         self.words.get(at).copied().unwrap_or(0)
     }
 
-    /// How many rows it holds.
-    pub fn count(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
-    }
-
     /// Adds a row.
     pub fn insert(&mut self, row: DocId) {
         if let Some(word) = self.words.get_mut(row as usize / 64) {

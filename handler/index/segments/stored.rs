@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::manifest::{DocumentEntry, FileEntry, Manifest, Place, SegmentEntry};
-use crate::document::{DocumentId, DocumentName, DocumentVersion, hex};
+use crate::document::{DocumentId, DocumentName, DocumentVersion};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sealed::{self, Unopened};
 
 /// The format of manifest and segments that this code writes and reads.
 pub const FORMAT: u32 = 2;
@@ -33,14 +33,6 @@ pub struct StoredSegment {
     pub entry: SegmentEntry,
     /// Documents in it of which another segment holds the visible version, or none does.
     pub dead: BTreeSet<DocumentId>,
-}
-
-/// The first line of a stored manifest; the second is the manifest itself.
-#[derive(Serialize, Deserialize)]
-struct Heading {
-    format: u32,
-    /// Of the format and the second line; see [`checksum`].
-    sha256: String,
 }
 
 /// A line of a segment's table of documents.
@@ -101,39 +93,23 @@ impl StoredManifest {
 
     /// The manifest as it is stored: two lines of JSON, of which the first holds the checksum of the second.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let body = serde_json::to_vec(self).expect("a manifest is always JSON");
-        let heading = Heading { format: FORMAT, sha256: checksum(FORMAT, &body) };
-        let mut bytes = serde_json::to_vec(&heading).expect("a heading is always JSON");
-        bytes.push(b'\n');
-        bytes.extend(body);
-        bytes.push(b'\n');
-        bytes
+        sealed::seal(FORMAT, self)
     }
 
     /// Reads a stored manifest. `IndexDamaged` when it is not one or not the one that was written, `Misconfigured` when a
     /// newer release wrote it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged = || Error::new(ErrorKind::IndexDamaged, "the index manifest cannot be read");
-        let line = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
-        let heading: Heading = serde_json::from_slice(&bytes[..line]).map_err(|e| damaged().caused_by(e))?;
-        let body = bytes[line + 1..].strip_suffix(b"\n").ok_or_else(damaged)?;
-        if checksum(heading.format, body) != heading.sha256 {
-            return Err(Error::new(ErrorKind::IndexDamaged, "the index manifest does not match its checksum"));
-        }
-        if heading.format > FORMAT {
-            let newer = "the index was written by a newer release of this program; use that one";
-            return Err(Error::new(ErrorKind::Misconfigured, newer));
-        }
-        serde_json::from_slice(body).map_err(|e| damaged().caused_by(e))
+        let damaged = |sentence| Error::new(ErrorKind::IndexDamaged, sentence);
+        sealed::open(bytes, FORMAT).map_err(|unopened| match unopened {
+            Unopened::Unreadable(None) => damaged("the index manifest cannot be read"),
+            Unopened::Unreadable(Some(e)) => damaged("the index manifest cannot be read").caused_by(e),
+            Unopened::Altered => damaged("the index manifest does not match its checksum"),
+            Unopened::Newer => Error::new(
+                ErrorKind::Misconfigured,
+                "the index was written by a newer release of this program; use that one",
+            ),
+        })
     }
-}
-
-/// SHA-256 over the format in digits, a line end, and the body.
-fn checksum(format: u32, body: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!("{format}\n"));
-    hash.update(body);
-    hex(&hash.finalize())
 }
 
 /// What a segment's file says of its documents: a line of JSON for each.
