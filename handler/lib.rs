@@ -13,6 +13,7 @@ pub mod document;
 pub mod error;
 pub mod functions;
 pub mod host;
+pub mod identity;
 pub mod index;
 pub mod ingest;
 pub mod models;

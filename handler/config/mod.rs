@@ -1,17 +1,21 @@
 //! Settings become one typed [`Config`], from any source, with every problem reported at once. Nobody else reads the
 //! environment.
 
+mod identity;
 mod models;
 mod search;
 pub mod settings;
 pub mod source;
+mod storage;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::source::{Problem, Reader, Source};
 use crate::document::Principal;
+use crate::identity::Identity;
 use crate::index::azure_search::AzureSearchSettings;
 use crate::index::rank::RankSettings;
 use crate::index::segments::analyze::StemmerLanguage;
@@ -22,11 +26,14 @@ use crate::ingest::pipeline::IngestSettings;
 use crate::ingest::rights::{RightsSettings, folder_rules};
 use crate::models::openai::{EmbeddingSettings, OpenAiSettings};
 use crate::models::rerank::RerankSettings;
-use crate::stores::shared_key::StorageAccount;
+use crate::stores::storage_account::StorageAccount;
 
 /// Variables that the platform sets and that are no settings of ours.
 pub const PLATFORM_VARIABLES: &[&str] = &[
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_TENANT_ID",
     "AzureWebJobsStorage__accountName",
+    "AzureWebJobsStorage__blobServiceUri",
     "FUNCTIONS_CUSTOMHANDLER_PORT",
     "FUNCTIONS_APP_ROOT_PATH",
     "IDENTITY_ENDPOINT",
@@ -59,6 +66,8 @@ pub struct Config {
     pub host_port: Option<u16>,
     /// Folder of what the embedded forms keep.
     pub data: PathBuf,
+    /// The identity that signs in at the services of Azure.
+    pub identity: Arc<Identity>,
     /// Where documents are.
     pub documents: BlobHome,
     /// The name of their container, which events carry.
@@ -120,12 +129,13 @@ impl Config {
         check_environment(&mut reader);
         let host_port = host_port(&mut reader);
         let data = data_folder(&reader, host_port.is_some());
-        let account = storage_account(&mut reader, host_port.is_some());
-        let documents = home(&mut reader, account.as_ref(), "DOCUMENTS_CONTAINER", || {
+        let identity = identity::identity(&mut reader);
+        let account = storage::account(&mut reader, host_port.is_some(), &identity);
+        let documents = storage::home(&mut reader, account.as_ref(), "DOCUMENTS_CONTAINER", || {
             source.raw("KNOWLEDGE_WORKER_DOCUMENTS").0.map_or_else(|| data.join("documents"), PathBuf::from)
         });
-        let index = home(&mut reader, account.as_ref(), "INDEX_CONTAINER", || data.join("index"));
-        let backups = home(&mut reader, account.as_ref(), "BACKUP_CONTAINER", || data.join("backups"));
+        let index = storage::home(&mut reader, account.as_ref(), "INDEX_CONTAINER", || data.join("index"));
+        let backups = storage::home(&mut reader, account.as_ref(), "BACKUP_CONTAINER", || data.join("backups"));
         for other in ["DOCUMENTS_CONTAINER", "INDEX_CONTAINER"] {
             if reader.text("BACKUP_CONTAINER") == reader.text(other) {
                 reader.problem("BACKUP_CONTAINER", format!("must be another container than {other}"));
@@ -137,6 +147,7 @@ impl Config {
         let config = Self {
             log_level: reader.parsed("LOG_LEVEL", tracing::Level::INFO),
             host_port,
+            identity,
             documents,
             documents_container: reader.text("DOCUMENTS_CONTAINER").unwrap_or_default(),
             index,
@@ -204,43 +215,6 @@ fn data_folder(reader: &Reader<'_>, under_host: bool) -> PathBuf {
         Some(folder) => PathBuf::from(folder),
         None if under_host => std::env::temp_dir().join("knowledge-worker"),
         None => PathBuf::from("data"),
-    }
-}
-
-fn storage_account(reader: &mut Reader<'_>, under_host: bool) -> Option<StorageAccount> {
-    let managed = reader.text("IDENTITY_ENDPOINT").is_some();
-    let named = reader.text("AZURE_STORAGE_ACCOUNT_NAME");
-    let connection = reader.text("AZURE_STORAGE_CONNECTION_STRING");
-    let of_the_host = reader.text("AzureWebJobsStorage").filter(|_| under_host);
-    if let Some(connection) = connection {
-        return reader.accept("AZURE_STORAGE_CONNECTION_STRING", StorageAccount::from_connection_string(&connection));
-    }
-    if let Some(name) = named {
-        return reader.accept("AZURE_STORAGE_ACCOUNT_NAME", StorageAccount::named(&name, managed));
-    }
-    // The host's storage by identity: the platform names the account in a variable of its own.
-    if let Some(name) = reader.text("AzureWebJobsStorage__accountName").filter(|_| under_host && of_the_host.is_none())
-    {
-        return reader.accept("AzureWebJobsStorage", StorageAccount::named(&name, managed));
-    }
-    let connection = of_the_host?;
-    reader.accept("AzureWebJobsStorage", StorageAccount::from_connection_string(&connection))
-}
-
-fn home(
-    reader: &mut Reader<'_>,
-    account: Option<&StorageAccount>,
-    container: &'static str,
-    folder: impl FnOnce() -> PathBuf,
-) -> BlobHome {
-    let name = reader.text(container).unwrap_or_default();
-    let valid = (3..=63).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    if !valid {
-        reader.problem(container, "must have 3 to 63 lower-case letters, digits or hyphens");
-    }
-    match account {
-        Some(account) => BlobHome::Container { account: account.clone(), container: name },
-        None => BlobHome::Folder(folder()),
     }
 }
 

@@ -49,10 +49,21 @@ pub const SETTINGS: &[Setting] = &[
         "Folder of the documents when they are local. Default: `documents` in the data folder.",
     ),
     unset(
+        "AZURE_CLIENT_ID",
+        "The identity to sign in with where an app has several: the client id of a user-assigned one. Default: the system-assigned one.",
+    ),
+    unset(
         "AZURE_STORAGE_ACCOUNT_NAME",
         "Storage account of documents and index, reached with the identity of the app.",
     ),
-    secret("AZURE_STORAGE_CONNECTION_STRING", "The same with an account key, for Azurite and local work."),
+    unset(
+        "AZURE_STORAGE_BLOB_ENDPOINT",
+        "The same by the address of its blob service, for another cloud than the public one or a private name.",
+    ),
+    secret(
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "The same with an account key or a shared access signature, for Azurite and local work.",
+    ),
     secret(
         "AzureWebJobsStorage",
         "The host's own storage. Under the host it is the home of documents and index when no other is named.",

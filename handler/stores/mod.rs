@@ -4,3 +4,4 @@
 pub mod blobs;
 pub mod records;
 pub mod shared_key;
+pub mod storage_account;

@@ -1,12 +1,10 @@
-//! How to reach a storage account, and the signature that an account key makes.
-//!
-//! The official client signs in with Entra tokens alone; the key form serves Azurite and local work.
+//! The signature that an account key makes. The official client signs in with Entra tokens alone; this serves Azurite and
+//! local work.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use azure_core::credentials::TokenCredential;
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{Context, Method, Request};
 use base64::Engine;
@@ -15,100 +13,6 @@ use chrono::Utc;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
-use url::Url;
-
-use crate::error::{Error, ErrorKind, Result};
-
-/// What `UseDevelopmentStorage=true` stands for: Azurite on its usual ports with its published account.
-const AZURITE: &str = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;\
-    AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;\
-    BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;";
-
-/// A storage account and the way to sign in.
-#[derive(Clone, Debug)]
-pub enum StorageAccount {
-    /// With an account key, from a connection string.
-    Key {
-        /// The account's name.
-        name: String,
-        /// Its key, base64.
-        key: SecretString,
-        /// Where its blob service answers.
-        blob_endpoint: Url,
-    },
-    /// With the identity this process runs under: the platform's managed identity, else a developer's login.
-    Identity {
-        /// Where the account's blob service answers.
-        blob_endpoint: Url,
-        /// Whether the platform offers an identity.
-        managed: bool,
-    },
-}
-
-impl StorageAccount {
-    /// An account of the public cloud by name, with identity; `managed` where the platform offers one.
-    pub fn named(name: &str, managed: bool) -> Result<Self> {
-        let valid =
-            (3..=24).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let url = valid.then(|| Url::parse(&format!("https://{name}.blob.core.windows.net/")).ok()).flatten();
-        let sentence = "a storage account name has 3 to 24 lower-case letters and digits";
-        let blob_endpoint = url.ok_or_else(|| Error::new(ErrorKind::Misconfigured, sentence))?;
-        Ok(Self::Identity { blob_endpoint, managed })
-    }
-
-    /// An account from a connection string (`AccountName=…;AccountKey=…;…`), or Azurite from `UseDevelopmentStorage=true`.
-    pub fn from_connection_string(text: &str) -> Result<Self> {
-        let text = if text.trim().trim_end_matches(';').eq_ignore_ascii_case("UseDevelopmentStorage=true") {
-            AZURITE
-        } else {
-            text
-        };
-        let parts: BTreeMap<String, &str> = text
-            .split(';')
-            .filter_map(|part| part.trim().split_once('='))
-            .map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim()))
-            .collect();
-        let need = |key: &str| {
-            let sentence = format!("the connection string has no {key}");
-            parts.get(&key.to_ascii_lowercase()).copied().ok_or_else(|| Error::new(ErrorKind::Misconfigured, sentence))
-        };
-        let (name, key) = (need("AccountName")?, need("AccountKey")?);
-        if BASE64_STANDARD.decode(key).is_err() {
-            return Err(Error::new(ErrorKind::Misconfigured, "the AccountKey of the connection string is not base64"));
-        }
-        let endpoint = match parts.get("blobendpoint") {
-            Some(endpoint) => (*endpoint).to_owned(),
-            None => {
-                let protocol = parts.get("defaultendpointsprotocol").copied().unwrap_or("https");
-                let suffix = parts.get("endpointsuffix").copied().unwrap_or("core.windows.net");
-                format!("{protocol}://{name}.blob.{suffix}/")
-            }
-        };
-        let blob_endpoint = Url::parse(&endpoint).map_err(|e| {
-            Error::new(ErrorKind::Misconfigured, "the BlobEndpoint of the connection string is not a web address")
-                .caused_by(e)
-        })?;
-        Ok(Self::Key { name: name.to_owned(), key: key.into(), blob_endpoint })
-    }
-
-    /// Where the blob service answers.
-    pub fn blob_endpoint(&self) -> &Url {
-        match self {
-            Self::Key { blob_endpoint, .. } | Self::Identity { blob_endpoint, .. } => blob_endpoint,
-        }
-    }
-
-    /// The credential of this process. Asks nobody until the first token is needed.
-    pub(super) fn credential(&self) -> Result<Arc<dyn TokenCredential>> {
-        let failed = |e| Error::new(ErrorKind::Misconfigured, "no identity can be found to sign in with").caused_by(e);
-        match self {
-            Self::Identity { managed: true, .. } => {
-                azure_identity::ManagedIdentityCredential::new(None).map(|credential| credential as _).map_err(failed)
-            }
-            _ => azure_identity::DeveloperToolsCredential::new(None).map(|credential| credential as _).map_err(failed),
-        }
-    }
-}
 
 /// Signs each try of a request with the account key.
 /// Scheme: <https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key>

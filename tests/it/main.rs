@@ -34,6 +34,7 @@ mod fuzz_targets;
 mod host_protocol;
 mod hostile;
 mod hybrid;
+mod identity;
 mod index;
 mod index_commands;
 mod ingest;

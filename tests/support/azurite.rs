@@ -1,6 +1,6 @@
 //! Azurite, started by `scripts/test` before the tests.
 
-use knowledge_worker::stores::shared_key::StorageAccount;
+use knowledge_worker::stores::storage_account::StorageAccount;
 use url::Url;
 
 /// The addresses of its blob and queue service.

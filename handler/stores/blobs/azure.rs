@@ -1,12 +1,13 @@
 //! The blob store in a container of Azure Blob Storage (or Azurite), through the official client.
 //!
-//! Signs in with an Entra token, or with the account key of a connection string for Azurite and local work. ETags are kept
-//! without their quotes, because a listing gives them bare and a header quoted.
+//! Signs in with an Entra token, or with what a connection string holds for Azurite and local work. Blobs are never leased:
+//! every write that must not be lost names the ETag that it replaces. ETags are kept without their quotes, because a listing
+//! gives them bare and a header quoted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,12 +23,14 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use secrecy::ExposeSecret;
 use url::Url;
 
 use super::{Blob, BlobMeta, BlobPage, BlobStore, Condition, PutOptions, Reread};
 use crate::document::DocumentName;
 use crate::error::{Error, ErrorKind, Result};
-use crate::stores::shared_key::{SharedKey, StorageAccount};
+use crate::stores::shared_key::SharedKey;
+use crate::stores::storage_account::{Access, StorageAccount};
 
 /// The longest that one call may take, its retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,42 +43,51 @@ const UNFIT_FOR_HEADER: &AsciiSet = &CONTROLS.add(b'%');
 /// A blob store in one container.
 #[derive(Clone)]
 pub struct AzureBlobs {
-    container: Arc<BlobContainerClient>,
-    address: String,
+    account: StorageAccount,
+    url: Url,
+    // Made with the first request, as the connections are.
+    container: OnceLock<Arc<BlobContainerClient>>,
 }
 
 impl std::fmt::Debug for AzureBlobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AzureBlobs").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("AzureBlobs").field("address", &self.url.as_str()).finish_non_exhaustive()
     }
 }
 
 impl AzureBlobs {
     /// A client for `container` of an account. Makes no call: a container that is missing is made at the first write.
     pub fn open(account: &StorageAccount, container: &str) -> Result<Self> {
-        let misconfigured = |e| Error::new(ErrorKind::Misconfigured, "the storage account cannot be used").caused_by(e);
         let mut url = account.blob_endpoint().clone();
         url.path_segments_mut()
             .map_err(|()| Error::new(ErrorKind::Misconfigured, "the storage endpoint is not a web address"))?
             .pop_if_empty()
             .push(container);
+        Ok(Self { account: account.clone(), url, container: OnceLock::new() })
+    }
+
+    fn container(&self) -> azure_core::Result<&BlobContainerClient> {
+        if let Some(container) = self.container.get() {
+            return Ok(container);
+        }
         let retry = RetryOptions::exponential(ExponentialRetryOptions {
             max_retries: MAX_RETRIES,
             max_total_elapsed: azure_core::time::Duration::seconds(30),
             ..Default::default()
         });
-        let mut client_options = ClientOptions { retry, ..Default::default() };
-        let credential = match account {
-            StorageAccount::Key { name, key, .. } => {
+        let transport = Some(self.account.connections.transport());
+        let mut client_options = ClientOptions { retry, transport, ..Default::default() };
+        let (mut url, mut credential) = (self.url.clone(), None);
+        match &self.account.access {
+            Access::Key { name, key } => {
                 client_options.per_try_policies.push(Arc::new(SharedKey::new(name.clone(), key.clone())));
-                None
             }
-            StorageAccount::Identity { .. } => Some(account.credential()?),
-        };
+            Access::Signature(signature) => url.set_query(Some(signature.expose_secret())),
+            Access::Identity(identity) => credential = Some(Arc::clone(identity)),
+        }
         let options = BlobContainerClientOptions { client_options, ..Default::default() };
-        let address = without_query(&url);
-        let client = BlobContainerClient::new(url, credential, Some(options)).map_err(misconfigured)?;
-        Ok(Self { container: Arc::new(client), address })
+        let client = Arc::new(BlobContainerClient::new(url, credential, Some(options))?);
+        Ok(self.container.get_or_init(|| client))
     }
 
     async fn upload(&self, name: &str, bytes: Bytes, put: &PutOptions) -> azure_core::Result<BlobMeta> {
@@ -88,7 +100,7 @@ impl AzureBlobs {
             Condition::IfMatch(etag) => options.if_match = Some(quoted(etag)),
         }
         let content: RequestContent<Bytes, NoFormat> = bytes.into();
-        let stored = self.container.blob_client(name).upload(content, Some(options)).await?;
+        let stored = self.container()?.blob_client(name).upload(content, Some(options)).await?;
         Ok(BlobMeta {
             name: name.to_owned(),
             size_bytes,
@@ -99,7 +111,7 @@ impl AzureBlobs {
     }
 
     async fn download(&self, name: &str, options: BlobClientDownloadOptions<'_>) -> azure_core::Result<Blob> {
-        let found = self.container.blob_client(name).download(Some(options)).await?;
+        let found = self.container()?.blob_client(name).download(Some(options)).await?;
         let properties = found.properties;
         let bytes = found.body.collect().await?;
         let size_bytes = bytes.len() as u64;
@@ -115,7 +127,7 @@ impl AzureBlobs {
 impl BlobStore for AzureBlobs {
     async fn head(&self, name: &str) -> Result<Option<BlobMeta>> {
         let checked = checked(name)?;
-        let answer = call(async { self.container.blob_client(checked).get_properties(None).await }).await;
+        let answer = call(async { self.container()?.blob_client(checked).get_properties(None).await }).await;
         let Some(properties) = unless_absent(answer)? else { return Ok(None) };
         let read = || -> azure_core::Result<BlobMeta> {
             Ok(BlobMeta {
@@ -164,7 +176,7 @@ impl BlobStore for AzureBlobs {
         let mut stored = call(self.upload(checked, bytes.clone(), &options)).await;
         if matches!(&stored, Err(e) if e.status() == Some(StatusCode::NotFound)) {
             // Two first writers may both make the container; the second one's refusal does no harm.
-            let _made = call(async { self.container.create(None).await.map(|_| ()) }).await;
+            let _made = call(async { self.container()?.create(None).await.map(|_| ()) }).await;
             stored = call(self.upload(checked, bytes, &options)).await;
         }
         stored.map_err(|e| match e.status() {
@@ -178,7 +190,7 @@ impl BlobStore for AzureBlobs {
 
     async fn delete(&self, name: &str) -> Result<bool> {
         let checked = checked(name)?;
-        let answer = call(async { self.container.blob_client(checked).delete(None).await.map(|_| ()) }).await;
+        let answer = call(async { self.container()?.blob_client(checked).delete(None).await.map(|_| ()) }).await;
         unless_absent(answer).map(|deleted| deleted.is_some())
     }
 
@@ -191,7 +203,7 @@ impl BlobStore for AzureBlobs {
             ..Default::default()
         };
         let answer = call(async {
-            let mut pages = self.container.list_blobs(Some(options))?.into_pages();
+            let mut pages = self.container()?.list_blobs(Some(options))?.into_pages();
             match pages.next().await {
                 Some(page) => page?.into_model().map(Some),
                 None => Ok(None),
@@ -214,7 +226,7 @@ impl BlobStore for AzureBlobs {
     }
 
     fn location(&self) -> String {
-        self.address.clone()
+        self.url.to_string()
     }
 }
 
@@ -289,10 +301,4 @@ fn quoted(etag: &str) -> Etag {
 
 fn time_of(time: Option<azure_core::time::OffsetDateTime>) -> DateTime<Utc> {
     time.and_then(|time| DateTime::from_timestamp(time.unix_timestamp(), 0)).unwrap_or_default()
-}
-
-fn without_query(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.to_string()
 }

@@ -1,0 +1,196 @@
+//! Where a storage account is, and what opens it: the identity of this process, or an account key or a shared access
+//! signature for Azurite and local work. Enters: a name, an address or a connection string. Nothing is asked here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use azure_core::credentials::TokenCredential;
+use azure_core::http::{HttpClient, HttpClientOptions, Transport, new_http_client};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What `UseDevelopmentStorage=true` stands for: Azurite on its usual ports with its published account.
+const AZURITE: &str = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;\
+    AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;\
+    BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;";
+
+/// A storage account and the way to sign in.
+#[derive(Clone)]
+pub struct StorageAccount {
+    blob_endpoint: Url,
+    pub(super) access: Access,
+    pub(super) connections: Connections,
+}
+
+/// What opens an account.
+#[derive(Clone)]
+pub(super) enum Access {
+    /// An account key.
+    Key {
+        /// The account's name.
+        name: String,
+        /// Its key, base64.
+        key: SecretString,
+    },
+    /// A shared access signature: the query of every address.
+    Signature(SecretString),
+    /// Tokens of this process's identity.
+    Identity(Arc<dyn TokenCredential>),
+}
+
+/// The connections to an account, shared by its containers. Made with the first request: reading the machine's certificates
+/// is too slow for the start of the process.
+#[derive(Clone, Default)]
+pub(super) struct Connections(Arc<OnceLock<Arc<dyn HttpClient>>>);
+
+impl Connections {
+    /// The connections as the official client takes them.
+    pub(super) fn transport(&self) -> Transport {
+        // What was stored with a `Content-Encoding` is to come as it was stored.
+        let options = HttpClientOptions { automatic_decompression: false, ..Default::default() };
+        Transport::new(Arc::clone(self.0.get_or_init(|| new_http_client(Some(options)))))
+    }
+}
+
+impl fmt::Debug for StorageAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = match self.access {
+            Access::Key { .. } => "key",
+            Access::Signature(_) => "signature",
+            Access::Identity(_) => "identity",
+        };
+        let endpoint = self.blob_endpoint.as_str();
+        f.debug_struct("StorageAccount").field("blob_endpoint", &endpoint).field("access", &access).finish()
+    }
+}
+
+impl StorageAccount {
+    /// An account of the public cloud by name, opened by an identity.
+    pub fn named(name: &str, credential: Arc<dyn TokenCredential>) -> Result<Self> {
+        let valid =
+            (3..=24).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let url = valid.then(|| Url::parse(&format!("https://{name}.blob.core.windows.net/")).ok()).flatten();
+        let blob_endpoint =
+            url.ok_or_else(|| misconfigured("a storage account name has 3 to 24 lower-case letters and digits"))?;
+        Ok(Self::of(blob_endpoint, Access::Identity(credential)))
+    }
+
+    /// An account at the address of its blob service, in whatever cloud, opened by an identity. A token travels over TLS alone.
+    pub fn at(blob_endpoint: &str, credential: Arc<dyn TokenCredential>) -> Result<Self> {
+        let url = Url::parse(blob_endpoint).ok().filter(|url| {
+            url.scheme() == "https" && url.has_host() && url.query().is_none() && url.username().is_empty()
+        });
+        let url = url.ok_or_else(|| misconfigured("must be an https address without a query"))?;
+        Ok(Self::of(url, Access::Identity(credential)))
+    }
+
+    /// An account from a connection string: with a key (`AccountName=…;AccountKey=…`), with a signature
+    /// (`BlobEndpoint=…;SharedAccessSignature=…`), or Azurite from `UseDevelopmentStorage=true`.
+    pub fn from_connection_string(text: &str) -> Result<Self> {
+        let text = if text.trim().trim_end_matches(';').eq_ignore_ascii_case("UseDevelopmentStorage=true") {
+            AZURITE
+        } else {
+            text
+        };
+        let parts: BTreeMap<String, &str> = text
+            .split(';')
+            .filter_map(|part| part.trim().split_once('='))
+            .map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim()))
+            .collect();
+        let part = |key: &str| parts.get(key).copied().filter(|value| !value.is_empty());
+        let name = part("accountname");
+        let blob_endpoint = blob_endpoint(part, name)?;
+        if let Some(key) = part("accountkey") {
+            let name = name.ok_or_else(|| misconfigured("the connection string has no AccountName"))?.to_owned();
+            if BASE64_STANDARD.decode(key).is_err() {
+                return Err(misconfigured("the AccountKey of the connection string is not base64"));
+            }
+            return Ok(Self::of(blob_endpoint, Access::Key { name, key: key.into() }));
+        }
+        let sentence = "the connection string has neither an AccountKey nor a SharedAccessSignature";
+        let signature = part("sharedaccesssignature").ok_or_else(|| misconfigured(sentence))?;
+        // Whoever reads a signature on its way may use it, unlike a key, which only signs.
+        if blob_endpoint.scheme() != "https" && !is_this_machine(&blob_endpoint) {
+            return Err(misconfigured("a SharedAccessSignature may only be sent over https"));
+        }
+        Ok(Self::of(blob_endpoint, Access::Signature(signature.trim_start_matches('?').into())))
+    }
+
+    fn of(blob_endpoint: Url, access: Access) -> Self {
+        Self { blob_endpoint, access, connections: Connections::default() }
+    }
+
+    /// Where the blob service answers.
+    pub fn blob_endpoint(&self) -> &Url {
+        &self.blob_endpoint
+    }
+
+    /// Whether the identity of this process opens it.
+    pub fn is_opened_by_identity(&self) -> bool {
+        matches!(self.access, Access::Identity(_))
+    }
+}
+
+fn blob_endpoint<'a>(part: impl Fn(&str) -> Option<&'a str>, name: Option<&str>) -> Result<Url> {
+    let endpoint = match (part("blobendpoint"), name) {
+        (Some(endpoint), _) => endpoint.to_owned(),
+        (None, Some(name)) => {
+            let protocol = part("defaultendpointsprotocol").unwrap_or("https");
+            let suffix = part("endpointsuffix").unwrap_or("core.windows.net");
+            format!("{protocol}://{name}.blob.{suffix}/")
+        }
+        (None, None) => return Err(misconfigured("the connection string has neither AccountName nor BlobEndpoint")),
+    };
+    let url = Url::parse(&endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| misconfigured("the BlobEndpoint of the connection string is not a web address"))
+}
+
+/// Whether an address is on the loopback interface.
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn misconfigured(sentence: &str) -> Error {
+    Error::new(ErrorKind::Misconfigured, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection string opens, and where; or what is wrong with it.
+    fn check(text: &str, expected: &str) {
+        let told = match StorageAccount::from_connection_string(text) {
+            Ok(account) => format!("{account:?}"),
+            Err(e) => e.message().to_owned(),
+        };
+        assert!(told.contains(expected), "{text}: {told}");
+        assert!(!told.contains("hush"), "{told}");
+    }
+
+    #[test]
+    fn a_connection_string_has_a_key_or_a_signature() {
+        check("UseDevelopmentStorage=true", "http://127.0.0.1:10000/devstoreaccount1\", access: \"key\"");
+        check("AccountName=a;AccountKey=aHVzaA==", "https://a.blob.core.windows.net/\", access: \"key\"");
+        check("AccountName=a;AccountKey=aHVzaA==;EndpointSuffix=core.chinacloudapi.cn", "a.blob.core.chinacloudapi.cn");
+        check("BlobEndpoint=https://a.test/;SharedAccessSignature=?sv=1&sig=hush", "a.test/\", access: \"signature\"");
+        check("AccountName=a;SharedAccessSignature=sv=1&sig=hush", "https://a.blob.core.windows.net/");
+        check("BlobEndpoint=http://127.0.0.1:1/a;SharedAccessSignature=sig=hush", "http://127.0.0.1:1/a");
+        check("BlobEndpoint=http://a.test/;SharedAccessSignature=sig=hush", "over https");
+        check("BlobEndpoint=ftp://a.test/;SharedAccessSignature=sig=hush", "not a web address");
+        check("AccountKey=aHVzaA==;BlobEndpoint=https://a.test/", "no AccountName");
+        check("AccountName=a;AccountKey=hush!", "not base64");
+        check("AccountName=a", "neither an AccountKey");
+        check("hush", "neither AccountName nor");
+    }
+}
