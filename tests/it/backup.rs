@@ -23,6 +23,7 @@ use knowledge_worker::stores::blobs::local::LocalBlobs;
 use knowledge_worker::stores::blobs::{Blob, BlobMeta, BlobPage, BlobStore, Condition, PutOptions, Reread, list_all};
 use knowledge_worker::stores::records::sqlite::SqliteRecords;
 use knowledge_worker::stores::records::{Precondition, RecordStore};
+use knowledge_worker::stores::storage_account::StorageAccount;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -119,10 +120,10 @@ impl Home {
         Self { index: open("index"), backups: open("backups"), elsewhere: open("elsewhere"), folder }
     }
 
-    fn azurite() -> Self {
+    fn azurite(account: &StorageAccount) -> Self {
         let open = |name: &str| {
             let container = format!("{name}-{}", Uuid::new_v4().simple());
-            Arc::new(AzureBlobs::open(&azurite::account(), &container).unwrap())
+            Arc::new(AzureBlobs::open(account, &container).unwrap())
         };
         let folder = tempfile::tempdir().unwrap();
         Self { index: open("index"), backups: open("backups"), elsewhere: open("elsewhere"), folder }
@@ -189,7 +190,9 @@ async fn every_byte_and_every_record_comes_back_from_a_folder() {
 
 #[tokio::test]
 async fn every_byte_and_every_record_comes_back_from_a_container() {
-    every_byte_and_every_record_comes_back(Home::azurite()).await;
+    for account in azurite::accounts() {
+        every_byte_and_every_record_comes_back(Home::azurite(&account)).await;
+    }
 }
 
 #[tokio::test]

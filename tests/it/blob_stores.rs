@@ -16,8 +16,10 @@ use crate::support::azurite;
 async fn on_every_form<F: Future<Output = ()>>(check: impl Fn(Arc<dyn BlobStore>) -> F) {
     let folder = tempfile::tempdir().unwrap();
     check(Arc::new(LocalBlobs::open(folder.path()).unwrap())).await;
-    let container = format!("suite-{}", Uuid::new_v4().simple());
-    check(Arc::new(AzureBlobs::open(&azurite::account(), &container).unwrap())).await;
+    for account in azurite::accounts() {
+        let container = format!("suite-{}", Uuid::new_v4().simple());
+        check(Arc::new(AzureBlobs::open(&account, &container).unwrap())).await;
+    }
 }
 
 fn bytes(text: &str) -> Bytes {

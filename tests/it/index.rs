@@ -21,6 +21,7 @@ use knowledge_worker::index::{Index, Query};
 use knowledge_worker::stores::blobs::azure::AzureBlobs;
 use knowledge_worker::stores::blobs::local::LocalBlobs;
 use knowledge_worker::stores::blobs::{BlobStore, Condition, list_all};
+use knowledge_worker::stores::storage_account::StorageAccount;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -48,9 +49,14 @@ impl Home {
         Self { kind: Kind::Store(store), folder, clock: Clock::manual(start()) }
     }
 
-    pub fn azurite() -> Self {
+    /// In a container, as a laptop has it and as the cloud has it.
+    pub fn azurite() -> [Self; 2] {
+        [azurite::account(), azurite::account_by_identity()].map(|account| Self::on_account(&account))
+    }
+
+    fn on_account(account: &StorageAccount) -> Self {
         let container = format!("index-{}", Uuid::new_v4().simple());
-        let store = Arc::new(AzureBlobs::open(&azurite::account(), &container).unwrap());
+        let store = Arc::new(AzureBlobs::open(account, &container).unwrap());
         Self { kind: Kind::Store(store), folder: tempfile::tempdir().unwrap(), clock: Clock::system() }
     }
 
@@ -59,9 +65,10 @@ impl Home {
         Self { kind, folder: tempfile::tempdir().unwrap(), clock: Clock::manual(start()) }
     }
 
-    /// One of each backend. Azurite is left to the tests that need it.
-    async fn each() -> [Self; 2] {
-        [Self::local(), Self::search_service().await]
+    /// One of each kind.
+    async fn each() -> Vec<Self> {
+        let [plain, secure] = Self::azurite();
+        vec![Self::local(), plain, secure, Self::search_service().await]
     }
 
     /// An index as a new process would open it, with a cache of its own.
@@ -236,7 +243,7 @@ async fn a_principal_without_a_mark_finds_nothing() {
 
 #[tokio::test]
 async fn writers_in_many_processes_lose_nothing() {
-    for place in [Home::local(), Home::azurite(), Home::search_service().await] {
+    for place in Home::each().await {
         let writers = (0..6).map(|writer| {
             let index = place.open();
             tokio::spawn(async move {
@@ -317,39 +324,41 @@ async fn a_flipped_byte_anywhere_is_found_and_what_it_spoiled_is_forgotten() {
 
 #[tokio::test]
 async fn a_damaged_segment_far_away_is_left_out_and_counted() {
-    let place = Home::azurite();
-    for (name, text) in [("a.txt", "harbour one"), ("b.txt", "harbour two")] {
-        place.open().upsert(upsert(name, version(1, "1"), &[text])).await.unwrap();
+    for place in Home::azurite() {
+        for (name, text) in [("a.txt", "harbour one"), ("b.txt", "harbour two")] {
+            place.open().upsert(upsert(name, version(1, "1"), &[text])).await.unwrap();
+        }
+        let segment = list_all(place.store(), "segments/").await.unwrap().remove(0);
+        let mut bytes = place.store().get(&segment.name, None).await.unwrap().unwrap().bytes.to_vec();
+        bytes[10] ^= 1;
+        place.store().put(&segment.name, bytes.into(), Condition::Always).await.unwrap();
+        let reader = place.open();
+        assert_eq!(find(&reader, "harbour").await.len(), 1);
+        assert_eq!(reader.status().await.unwrap().damaged_segments, 1);
+        assert_eq!(reader.forget_damaged().await.unwrap(), 1);
+        assert_eq!((find(&reader, "harbour").await.len(), reader.entries().await.unwrap().len()), (1, 1));
     }
-    let segment = list_all(place.store(), "segments/").await.unwrap().remove(0);
-    let mut bytes = place.store().get(&segment.name, None).await.unwrap().unwrap().bytes.to_vec();
-    bytes[10] ^= 1;
-    place.store().put(&segment.name, bytes.into(), Condition::Always).await.unwrap();
-    let reader = place.open();
-    assert_eq!(find(&reader, "harbour").await.len(), 1);
-    assert_eq!(reader.status().await.unwrap().damaged_segments, 1);
-    assert_eq!(reader.forget_damaged().await.unwrap(), 1);
-    assert_eq!((find(&reader, "harbour").await.len(), reader.entries().await.unwrap().len()), (1, 1));
 }
 
 #[tokio::test]
 async fn a_damaged_copy_is_fetched_again() {
-    let place = Home::azurite();
-    place.open().upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
-    let cache = place.folder.path().join("kept");
-    let reader = place.open_with(&cache);
-    assert_eq!(find(&reader, "harbour").await, ["harbour"]);
-    let copy = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
-    let mut bytes = std::fs::read(&copy).unwrap();
-    let whole = bytes.clone();
-    bytes[10] ^= 1;
-    std::fs::remove_file(&copy).unwrap();
-    std::fs::write(&copy, bytes).unwrap();
-    let next = place.open_with(&cache);
-    let _served_or_refused = next.search(&Principal::anonymous(), &Query::words("harbour", 1)).await;
-    next.checked().await;
-    assert_eq!(find(&next, "harbour").await, ["harbour"]);
-    assert_eq!(std::fs::read(&copy).unwrap(), whole);
+    for place in Home::azurite() {
+        place.open().upsert(upsert("a.txt", version(1, "1"), &["harbour"])).await.unwrap();
+        let cache = place.folder.path().join("kept");
+        let reader = place.open_with(&cache);
+        assert_eq!(find(&reader, "harbour").await, ["harbour"]);
+        let copy = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+        let mut bytes = std::fs::read(&copy).unwrap();
+        let whole = bytes.clone();
+        bytes[10] ^= 1;
+        std::fs::remove_file(&copy).unwrap();
+        std::fs::write(&copy, bytes).unwrap();
+        let next = place.open_with(&cache);
+        let _served_or_refused = next.search(&Principal::anonymous(), &Query::words("harbour", 1)).await;
+        next.checked().await;
+        assert_eq!(find(&next, "harbour").await, ["harbour"]);
+        assert_eq!(std::fs::read(&copy).unwrap(), whole);
+    }
 }
 
 #[tokio::test]

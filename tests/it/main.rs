@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails, and says where")]
 
+#[path = "../fake_azure/mod.rs"]
+mod fake_azure;
 #[path = "../fake_openai/mod.rs"]
 mod fake_openai;
 #[path = "../fake_reranker/mod.rs"]

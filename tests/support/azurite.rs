@@ -1,23 +1,73 @@
-//! Azurite, started by `scripts/test` before the tests.
+//! Azurite, started by `scripts/test` before the tests: over HTTP with its published key, and over TLS with tokens.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use knowledge_worker::clock::Clock;
 use knowledge_worker::stores::storage_account::StorageAccount;
-use url::Url;
+use sha2::Sha256;
+use url::{Url, form_urlencoded};
+
+use crate::fake_azure::identity::UnsignedTokens;
+
+const ACCOUNT: &str = "devstoreaccount1";
+/// The key that is published for it.
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// The addresses of its blob and queue service.
-#[expect(clippy::disallowed_methods, reason = "the script that runs the tests says where its servers are")]
 pub fn addresses() -> (Url, Url) {
-    let address = |name: &str| -> Url {
-        let text = std::env::var(name)
-            .unwrap_or_else(|_| panic!("{name} is not set; run ./scripts/test, which starts Azurite"));
-        text.parse().expect("the script gives a web address")
-    };
     (address("TEST_AZURITE_BLOB"), address("TEST_AZURITE_QUEUE"))
 }
 
-/// Its account, with the key that is published for it.
+/// The same of the one over TLS, which is another account with other blobs.
+pub fn addresses_over_tls() -> (Url, Url) {
+    (address("TEST_AZURITE_TLS_BLOB"), address("TEST_AZURITE_TLS_QUEUE"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the script that runs the tests says where its servers are")]
+fn address(name: &str) -> Url {
+    let text =
+        std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run ./scripts/test, which starts Azurite"));
+    text.parse().expect("the script gives a web address")
+}
+
+/// Its account, with the key.
 pub fn account() -> StorageAccount {
     let (blob, queue) = addresses();
-    let key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-    let text = format!("AccountName=devstoreaccount1;AccountKey={key};BlobEndpoint={blob};QueueEndpoint={queue}");
+    let text = format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={blob};QueueEndpoint={queue}");
     StorageAccount::from_connection_string(&text).expect("the connection string is complete")
+}
+
+/// The account over TLS, opened by tokens as in the cloud.
+pub fn account_by_identity() -> StorageAccount {
+    StorageAccount::at(addresses_over_tls().0.as_str(), Arc::new(UnsignedTokens)).expect("the address is right")
+}
+
+/// The account, opened by a shared access signature for an hour.
+pub fn account_by_signature() -> StorageAccount {
+    let text = format!("BlobEndpoint={};SharedAccessSignature={}", addresses().0, signature());
+    StorageAccount::from_connection_string(&text).expect("the connection string is complete")
+}
+
+/// Every way to open an account.
+pub fn accounts() -> [StorageAccount; 3] {
+    [account(), account_by_identity(), account_by_signature()]
+}
+
+/// A signature for all that blobs allow.
+/// Scheme: <https://learn.microsoft.com/rest/api/storageservices/create-account-sas>
+fn signature() -> String {
+    let ends = (Clock::system().now() + Duration::from_secs(3_600)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let (permissions, version) = ("rwdlacup", "2020-12-06");
+    let text = format!("{ACCOUNT}\n{permissions}\nb\nsco\n\n{ends}\n\nhttps,http\n{version}\n\n");
+    let key = BASE64_STANDARD.decode(KEY).expect("the key is base64");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
+    mac.update(text.as_bytes());
+    let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    let parts =
+        [("sv", version), ("ss", "b"), ("srt", "sco"), ("sp", permissions), ("se", &ends), ("spr", "https,http")];
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(parts).append_pair("sig", &signature).finish()
 }
