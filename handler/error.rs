@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::reason::Reason;
+
 /// What went wrong, sorted by what can be done about it. The table in [`ErrorKind::row`] is the only place that maps kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the table says what each kind is called")]
@@ -134,19 +136,31 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    reason: Option<Reason>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// A failure with a sentence for the caller. The sentence never holds a secret, a question or text of a document.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), reason: None, source: None }
     }
 
     /// The same failure with its cause, which goes to the log alone.
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same failure with why a service outside could not be used, where that can be told.
+    pub fn because(mut self, reason: impl Into<Option<Reason>>) -> Self {
+        self.reason = reason.into();
+        self
+    }
+
+    /// Why a service outside could not be used.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason
     }
 
     /// What can be done about it.

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reason::Reason;
 
 /// A token is renewed this long before its end, as the official clients do it.
 const AHEAD: TimeDelta = TimeDelta::seconds(300);
@@ -263,7 +264,9 @@ impl TokenCredential for Identity {
 /// can be had, because that may pass; the cause says what a person can do.
 pub async fn token(credential: &Arc<dyn TokenCredential>, scope: &str) -> Result<SecretString> {
     let failed = |cause: String| {
-        Error::new(ErrorKind::StoreUnavailable, "no token of this process's identity can be had").caused_by(cause)
+        Error::new(ErrorKind::StoreUnavailable, "no token of this process's identity can be had")
+            .because(Reason::NoToken)
+            .caused_by(cause)
     };
     // Longer than the wait of the identity itself, whose error says more.
     let patience = PATIENCE + PATIENCE / PART_AHEAD;

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod index;
 pub mod ingest;
 pub mod models;
+pub mod reason;
 pub mod sealed;
 pub mod stores;
 pub mod telemetry;

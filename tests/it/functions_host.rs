@@ -13,19 +13,20 @@ use crate::support::functions_app::FunctionsApp;
 
 #[tokio::test]
 async fn a_blob_is_answered_replaced_and_forgotten() {
-    let app = FunctionsApp::start().await;
-    app.upload("notes/harbour.txt", "The harbour master of Lindesvik is called Oda Strand.").await;
-    let answer = app.ask("Who is the harbour master of Lindesvik?").await;
-    assert!(answer.contains("Oda Strand") && answer.contains("[notes/harbour.txt]"), "{answer}");
+    for app in FunctionsApp::each().await {
+        app.upload("notes/harbour.txt", "The harbour master of Lindesvik is called Oda Strand.").await;
+        let answer = app.ask("Who is the harbour master of Lindesvik?").await;
+        assert!(answer.contains("Oda Strand") && answer.contains("[notes/harbour.txt]"), "{answer}");
 
-    app.upload("notes/harbour.txt", "The harbour master of Lindesvik is called Pelle Holm.").await;
-    let answer = app.ask("Who is the harbour master of Lindesvik?").await;
-    assert!(answer.contains("Pelle Holm") && !answer.contains("Oda"), "{answer}");
+        app.upload("notes/harbour.txt", "The harbour master of Lindesvik is called Pelle Holm.").await;
+        let answer = app.ask("Who is the harbour master of Lindesvik?").await;
+        assert!(answer.contains("Pelle Holm") && !answer.contains("Oda"), "{answer}");
 
-    app.delete("notes/harbour.txt").await;
-    app.event("BlobDeleted", "notes/harbour.txt").await;
-    let answer = app.ask("Who is the harbour master of Lindesvik?").await;
-    assert!(answer.contains("don't know") && !answer.contains("Pelle"), "{answer}");
+        app.delete("notes/harbour.txt").await;
+        app.event("BlobDeleted", "notes/harbour.txt").await;
+        let answer = app.ask("Who is the harbour master of Lindesvik?").await;
+        assert!(answer.contains("don't know") && !answer.contains("Pelle"), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -51,50 +52,58 @@ async fn a_blob_that_is_renamed_moves_with_its_event() {
 
 #[tokio::test]
 async fn what_storage_says_of_a_blob_decides_who_finds_it() {
-    let app = FunctionsApp::start().await;
-    app.upload("open.txt", "The harbour master of Lindesvik is called Oda Strand.").await;
-    for (name, metadata) in [
-        ("crew.txt", [("allowed_groups", "t1/crew"), ("category", "harbour")]),
-        ("nobody.txt", [("allowed_users", ""), ("owner", "anonymous")]),
-    ] {
+    for app in FunctionsApp::each().await {
+        app.upload("open.txt", "The harbour master of Lindesvik is called Oda Strand.").await;
+        for (name, metadata) in [
+            ("crew.txt", [("allowed_groups", "t1/crew"), ("category", "harbour")]),
+            ("nobody.txt", [("allowed_users", ""), ("owner", "anonymous")]),
+        ] {
+            let mark = app.host.mark();
+            let content = format!("The harbour master of Lindesvik is called Pelle Holm, says {name}.").into_bytes();
+            app.host.storage().put_blob(&app.documents, name, "text/plain", &metadata, content).await.unwrap();
+            app.host.invocation_after(mark, |done| done.function == "ingest_document" && done.succeeded()).await;
+        }
+        let answer = app.ask("Who is the harbour master of Lindesvik?").await;
+        assert!(answer.contains("Oda Strand") && !answer.contains("Pelle"), "{answer}");
+        assert_eq!(app.ledger().await.len(), 1, "what may not be read is not listed");
+        let stats =
+            app.request(Method::GET, "/api/documents/stats").send().await.unwrap().json::<Value>().await.unwrap();
+        assert_eq!((&stats["documents"], &stats["by_category"]), (&json!(1), &json!({})));
+        // The same bytes for everybody: storage says so, and the trigger brings it.
         let mark = app.host.mark();
-        let content = format!("The harbour master of Lindesvik is called Pelle Holm, says {name}.").into_bytes();
-        app.host.storage().put_blob(&app.documents, name, "text/plain", &metadata, content).await.unwrap();
+        let content = b"The harbour master of Lindesvik is called Pelle Holm, says crew.txt.".to_vec();
+        app.host
+            .storage()
+            .put_blob(&app.documents, "crew.txt", "text/plain", &[("category", "harbour")], content)
+            .await
+            .unwrap();
         app.host.invocation_after(mark, |done| done.function == "ingest_document" && done.succeeded()).await;
+        assert_eq!(app.ledger().await.len(), 2);
+        app.host.run_timer("maintain_index").await;
+        let report =
+            app.request(Method::GET, "/api/maintenance/report").send().await.unwrap().json::<Value>().await.unwrap();
+        assert_eq!((&report["blobs"], &report["drift"]), (&json!(3), &json!({})), "listing and events agree: {report}");
     }
-    let answer = app.ask("Who is the harbour master of Lindesvik?").await;
-    assert!(answer.contains("Oda Strand") && !answer.contains("Pelle"), "{answer}");
-    assert_eq!(app.ledger().await.len(), 1, "what may not be read is not listed");
-    let stats = app.request(Method::GET, "/api/documents/stats").send().await.unwrap().json::<Value>().await.unwrap();
-    assert_eq!((&stats["documents"], &stats["by_category"]), (&json!(1), &json!({})));
-    // The same bytes for everybody: storage says so, and the trigger brings it.
-    let mark = app.host.mark();
-    let content = b"The harbour master of Lindesvik is called Pelle Holm, says crew.txt.".to_vec();
-    app.host
-        .storage()
-        .put_blob(&app.documents, "crew.txt", "text/plain", &[("category", "harbour")], content)
-        .await
-        .unwrap();
-    app.host.invocation_after(mark, |done| done.function == "ingest_document" && done.succeeded()).await;
-    assert_eq!(app.ledger().await.len(), 2);
-    app.host.run_timer("maintain_index").await;
-    let report =
-        app.request(Method::GET, "/api/maintenance/report").send().await.unwrap().json::<Value>().await.unwrap();
-    assert_eq!((&report["blobs"], &report["drift"]), (&json!(3), &json!({})), "listing and events agree: {report}");
 }
 
 #[tokio::test]
 async fn events_ten_times_and_in_the_wrong_order_leave_one_version() {
-    let app = FunctionsApp::start().await;
-    app.upload("tide.txt", "High tide is at seven.").await;
-    app.upload("tide.txt", "High tide is at eight.").await;
-    for kind in ["BlobDeleted", "BlobCreated", "BlobCreated", "BlobDeleted", "BlobCreated"].iter().cycle().take(10) {
-        app.event(kind, "tide.txt").await;
+    for app in FunctionsApp::each().await {
+        app.upload("tide.txt", "High tide is at seven.").await;
+        app.upload("tide.txt", "High tide is at eight.").await;
+        for kind in ["BlobDeleted", "BlobCreated", "BlobCreated", "BlobDeleted", "BlobCreated"].iter().cycle().take(10)
+        {
+            app.event(kind, "tide.txt").await;
+        }
+        let answer = app.ask("When is high tide?").await;
+        assert!(answer.contains("eight") && !answer.contains("seven"), "{answer}");
+        let rows = app.ledger().await;
+        assert_eq!(
+            (rows.len(), &rows[0]["state"], &rows[0]["attempts"]),
+            (1, &json!("indexed"), &json!(1)),
+            "{rows:?}"
+        );
     }
-    let answer = app.ask("When is high tide?").await;
-    assert!(answer.contains("eight") && !answer.contains("seven"), "{answer}");
-    let rows = app.ledger().await;
-    assert_eq!((rows.len(), &rows[0]["state"], &rows[0]["attempts"]), (1, &json!("indexed"), &json!(1)), "{rows:?}");
 }
 
 #[tokio::test]
@@ -143,30 +152,32 @@ async fn the_handler_killed_while_it_replaces_and_while_it_removes_converges() {
 
 #[tokio::test]
 async fn the_timer_finds_what_no_event_told() {
-    let app = FunctionsApp::start().await;
-    app.upload("kept.txt", "The ferry leaves at nine.").await;
-    app.upload("lost.txt", "The bakery opens at six.").await;
-    app.delete("lost.txt").await;
-    assert!(app.ask("When does the bakery open?").await.contains("six"), "nobody was told yet");
-    let run = app.host.run_timer("maintain_index").await;
-    assert!(run.succeeded() && run.logs[0].contains("1 removed"), "{run:?}");
-    assert!(app.ask("When does the bakery open?").await.contains("don't know"));
-    assert!(app.ask("When does the ferry leave?").await.contains("nine"));
-    let again = app.host.run_timer("maintain_index").await;
-    assert!(again.logs[0].contains("0 indexed, 0 removed"), "a second run finds nothing to do: {again:?}");
+    for app in FunctionsApp::each().await {
+        app.upload("kept.txt", "The ferry leaves at nine.").await;
+        app.upload("lost.txt", "The bakery opens at six.").await;
+        app.delete("lost.txt").await;
+        assert!(app.ask("When does the bakery open?").await.contains("six"), "nobody was told yet");
+        let run = app.host.run_timer("maintain_index").await;
+        assert!(run.succeeded() && run.logs[0].contains("1 removed"), "{run:?}");
+        assert!(app.ask("When does the bakery open?").await.contains("don't know"));
+        assert!(app.ask("When does the ferry leave?").await.contains("nine"));
+        let again = app.host.run_timer("maintain_index").await;
+        assert!(again.logs[0].contains("0 indexed, 0 removed"), "a second run finds nothing to do: {again:?}");
+    }
 }
 
 #[tokio::test]
 async fn a_lost_ledger_is_written_anew_from_storage_and_index() {
-    let app = FunctionsApp::start().await;
-    app.upload("a.txt", "The ferry leaves at nine.").await;
-    app.host.stop().await;
-    std::fs::remove_dir_all(app.data()).unwrap();
-    let app = app.restart_with(&[]).await;
-    assert!(app.ask("When does the ferry leave?").await.contains("nine"), "the index is in storage");
-    app.host.run_timer("maintain_index").await;
-    let rows = app.ledger().await;
-    assert_eq!((rows.len(), &rows[0]["state"], &rows[0]["passages"]), (1, &json!("indexed"), &json!(1)));
+    for app in FunctionsApp::each().await {
+        app.upload("a.txt", "The ferry leaves at nine.").await;
+        app.host.stop().await;
+        std::fs::remove_dir_all(app.data()).unwrap();
+        let app = app.restart_with(&[]).await;
+        assert!(app.ask("When does the ferry leave?").await.contains("nine"), "the index is in storage");
+        app.host.run_timer("maintain_index").await;
+        let rows = app.ledger().await;
+        assert_eq!((rows.len(), &rows[0]["state"], &rows[0]["passages"]), (1, &json!("indexed"), &json!(1)));
+    }
 }
 
 #[tokio::test]

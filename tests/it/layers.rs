@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that everybody may use: the shared words.
-const SHARED: &[&str] = &["error", "document", "clock", "crash", "identity", "sealed", "telemetry", "tokens"];
+const SHARED: &[&str] = &["error", "document", "clock", "crash", "identity", "reason", "sealed", "telemetry", "tokens"];
 
 /// The allowed arrows. `app` wires the parts and may use everything below it; `cli` and `main` are the doors.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("crash", &[]),
     ("identity", &[]),
+    ("reason", &[]),
     ("telemetry", &[]),
     ("sealed", &[]),
     ("tokens", &[]),

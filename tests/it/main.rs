@@ -17,6 +17,7 @@ mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod azure;
 mod azure_search;
 mod backup;
 mod blob_stores;

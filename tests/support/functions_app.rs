@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 use super::app::program;
 use super::azurite;
+use crate::fake_azure::identity::FakeIdentity;
+use crate::fake_azure::tls;
 use crate::stand_in::{Options, StandIn};
 
 /// The queue in which the Functions host puts blobs it gave up on.
@@ -28,12 +30,37 @@ pub struct FunctionsApp {
     pub backups: String,
     /// The queue its blob events come from.
     pub events: String,
+    /// The identity that the platform gives it, in the form of the cloud.
+    pub identity: Option<FakeIdentity>,
     folder: TempDir,
     options: Options,
     client: reqwest::Client,
 }
 
 impl FunctionsApp {
+    /// In both forms: with a key over HTTP, as a laptop has it, and with tokens over TLS, as the cloud has it.
+    pub async fn each() -> [Self; 2] {
+        [Self::start().await, Self::start_in_the_cloud().await]
+    }
+
+    /// With storage over TLS that the identity of the app opens.
+    pub async fn start_in_the_cloud() -> Self {
+        Self::start_in_the_cloud_of(FakeIdentity::start().await).await
+    }
+
+    /// The same with an identity that a test has prepared.
+    pub async fn start_in_the_cloud_of(identity: FakeIdentity) -> Self {
+        let app = Self::start_with(|options| {
+            let (blob, queue) = azurite::addresses_over_tls();
+            let own = [("AZURE_STORAGE_BLOB_ENDPOINT", blob.to_string()), ("SSL_CERT_FILE", tls::trusted())];
+            let settings = own.into_iter().chain(identity.settings());
+            options.app_settings.extend(settings.map(|(name, value)| (name.to_owned(), value)));
+            options.storage = Some((blob, queue));
+        })
+        .await;
+        Self { identity: Some(identity), ..app }
+    }
+
     /// With default settings.
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
@@ -82,7 +109,8 @@ impl FunctionsApp {
         let host = StandIn::start(options.clone()).await.expect("the host starts");
         host.storage().create_container(&documents).await.expect("Azurite answers");
         host.storage().create_queue(&events).await.expect("Azurite answers");
-        Self { host, documents, index, backups, events, folder, options, client: reqwest::Client::new() }
+        let client = reqwest::Client::new();
+        Self { host, documents, index, backups, events, identity: None, folder, options, client }
     }
 
     /// The same app, started anew on what is in storage and in the data folder, with settings for the first start alone.

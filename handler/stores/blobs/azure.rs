@@ -29,6 +29,7 @@ use url::Url;
 use super::{Blob, BlobMeta, BlobPage, BlobStore, Condition, PutOptions, Reread};
 use crate::document::DocumentName;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reason::Reason;
 use crate::stores::shared_key::SharedKey;
 use crate::stores::storage_account::{Access, StorageAccount};
 
@@ -231,10 +232,16 @@ impl BlobStore for AzureBlobs {
 }
 
 /// Why a call brought nothing.
-#[derive(Debug)]
 enum Failure {
     Client(azure_core::Error),
     Timeout,
+}
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The client's own form quotes the address, and with it the signature that opens the account.
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl Failure {
@@ -242,6 +249,20 @@ impl Failure {
         match self {
             Self::Client(e) => e.http_status(),
             Self::Timeout => None,
+        }
+    }
+
+    /// Why, for a person.
+    fn reason(&self) -> Option<Reason> {
+        use azure_core::error::ErrorKind as Kind;
+        match self {
+            Self::Timeout => Some(Reason::TooSlow),
+            Self::Client(e) => match (e.http_status(), e.kind()) {
+                (Some(status), _) => Reason::of_status(status.into()),
+                (None, Kind::Credential) => Some(Reason::NoToken),
+                (None, Kind::Connection | Kind::Io) => Some(Reason::of_network(e)),
+                (None, _) => None,
+            },
         }
     }
 }
@@ -273,7 +294,8 @@ fn unless_absent<T>(answer: Result<T, Failure>) -> Result<Option<T>> {
 }
 
 fn unavailable(cause: Failure) -> Error {
-    Error::new(ErrorKind::StoreUnavailable, "blob storage cannot be used").caused_by(cause)
+    let reason = cause.reason();
+    Error::new(ErrorKind::StoreUnavailable, "blob storage cannot be used").because(reason).caused_by(cause)
 }
 
 fn checked(name: &str) -> Result<&str> {
