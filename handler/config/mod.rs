@@ -1,6 +1,7 @@
 //! Settings become one typed [`Config`], from any source, with every problem reported at once. Nobody else reads the
 //! environment.
 
+mod address;
 mod identity;
 mod models;
 mod search;
@@ -12,6 +13,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use azure_core::credentials::TokenCredential;
 
 use self::source::{Problem, Reader, Source};
 use crate::document::Principal;
@@ -130,6 +133,7 @@ impl Config {
         let host_port = host_port(&mut reader);
         let data = data_folder(&reader, host_port.is_some());
         let identity = identity::identity(&mut reader);
+        let credential: Arc<dyn TokenCredential> = identity.clone();
         let account = storage::account(&mut reader, host_port.is_some(), &identity);
         let documents = storage::home(&mut reader, account.as_ref(), "DOCUMENTS_CONTAINER", || {
             source.raw("KNOWLEDGE_WORKER_DOCUMENTS").0.map_or_else(|| data.join("documents"), PathBuf::from)
@@ -160,8 +164,8 @@ impl Config {
             ingest: ingest_settings(&mut reader, invocation_timeout),
             fetch_ports: fetch_ports(&mut reader),
             search: search::service(&mut reader, language, index_refresh),
-            model: models::chat(&mut reader),
-            embedding: models::embedding(&mut reader),
+            model: models::chat(&mut reader, &credential),
+            embedding: models::embedding(&mut reader, &credential),
             embedding_price: models::embedding_price(&mut reader),
             rerank: models::rerank(&mut reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),

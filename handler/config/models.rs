@@ -1,13 +1,17 @@
 //! The settings of models. What enters are the names and addresses somebody gave, what leaves is how to call a chat model, an
-//! embedding model and a reranker, each of which may be missing. A key goes only to the address it was given with.
+//! embedding model and a reranker, each of which may be missing. A key goes only to the address it was given with; the
+//! identity's token goes only to Azure OpenAI, and never in the clear.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use azure_core::credentials::TokenCredential;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::address::is_safe_for_secrets;
 use super::source::Reader;
-use crate::models::openai::{EmbeddingSettings, OpenAiSettings, ServerKind};
+use crate::models::openai::{Authorization, EmbeddingSettings, OpenAiSettings, Server, ServerKind};
 use crate::models::rerank::RerankSettings;
 
 /// How long connecting to a model may take.
@@ -18,6 +22,8 @@ struct Names {
     kind: ServerKind,
     endpoint: &'static str,
     key: &'static str,
+    fallback_endpoints: &'static str,
+    fallback_keys: &'static str,
     chat: &'static str,
     embedding: &'static str,
     embedding_endpoint: &'static str,
@@ -30,6 +36,8 @@ const SERVERS: [Names; 2] = [
         kind: ServerKind::Azure,
         endpoint: "AZURE_OPENAI_ENDPOINT",
         key: "AZURE_OPENAI_API_KEY",
+        fallback_endpoints: "AZURE_OPENAI_FALLBACK_ENDPOINTS",
+        fallback_keys: "AZURE_OPENAI_FALLBACK_API_KEYS",
         chat: "AZURE_OPENAI_CHAT_DEPLOYMENT",
         embedding: "AZURE_OPENAI_EMBEDDING_DEPLOYMENT",
         embedding_endpoint: "AZURE_OPENAI_EMBEDDING_ENDPOINT",
@@ -39,6 +47,8 @@ const SERVERS: [Names; 2] = [
         kind: ServerKind::Compatible,
         endpoint: "OPENAI_BASE_URL",
         key: "OPENAI_API_KEY",
+        fallback_endpoints: "OPENAI_FALLBACK_BASE_URLS",
+        fallback_keys: "OPENAI_FALLBACK_API_KEYS",
         chat: "OPENAI_MODEL",
         embedding: "OPENAI_EMBEDDING_MODEL",
         embedding_endpoint: "OPENAI_EMBEDDING_BASE_URL",
@@ -46,14 +56,22 @@ const SERVERS: [Names; 2] = [
     },
 ];
 
+/// An address and the setting that it came from.
+type Address<'a> = (&'static str, &'a str);
+
+/// What signs in where there is no key.
+pub(super) type Credential<'a> = &'a Arc<dyn TokenCredential>;
+
 /// The chat model. A server that is named for its embeddings alone has none.
-pub(super) fn chat(reader: &mut Reader<'_>) -> Option<OpenAiSettings> {
+pub(super) fn chat(reader: &mut Reader<'_>, credential: Credential<'_>) -> Option<OpenAiSettings> {
     for names in &SERVERS {
         let Some(endpoint) = reader.text(names.endpoint) else { continue };
         match reader.text(names.chat) {
             Some(model) => {
-                let api_key = reader.secret(names.key);
-                return server(reader, names.kind, (names.endpoint, &endpoint), (names.key, api_key), model);
+                let key = reader.secret(names.key);
+                let first = server(reader, names.kind, (names.endpoint, &endpoint), key, credential);
+                let others = fallbacks(reader, names, credential);
+                return first.map(|first| settings(reader, names.kind, [vec![first], others].concat(), model));
             }
             None if reader.text(names.embedding).is_some() => {}
             None => {
@@ -66,27 +84,26 @@ pub(super) fn chat(reader: &mut Reader<'_>) -> Option<OpenAiSettings> {
     None
 }
 
-/// The embedding model, on the server of chat or on one of its own.
-pub(super) fn embedding(reader: &mut Reader<'_>) -> Option<EmbeddingSettings> {
+/// The embedding model, on the servers of chat or on one of its own.
+pub(super) fn embedding(reader: &mut Reader<'_>, credential: Credential<'_>) -> Option<EmbeddingSettings> {
     let dimensions = reader.text("EMBEDDING_DIMENSIONS").map(|_| reader.number("EMBEDDING_DIMENSIONS", 1, 65_536));
     let dimensions = dimensions.and_then(|dimensions| u32::try_from(dimensions).ok());
     let names = SERVERS.iter().find(|names| reader.text(names.embedding).is_some())?;
     let model = reader.text(names.embedding)?;
     let own = reader.text(names.embedding_endpoint).map(|endpoint| (names.embedding_endpoint, endpoint));
     let shared = reader.text(names.endpoint).map(|endpoint| (names.endpoint, endpoint));
-    let own_key = reader.secret(names.embedding_key);
-    // The key of chat must not reach another server.
     let is_elsewhere = own.as_ref().is_some_and(|(_, endpoint)| shared.as_ref().is_none_or(|(_, s)| s != endpoint));
-    let (key_name, api_key) = match own_key {
-        Some(key) => (names.embedding_key, Some(key)),
-        None if is_elsewhere => (names.embedding_key, None),
-        None => (names.key, reader.secret(names.key)),
-    };
+    // The key of chat must not reach another server.
+    let shared_key = if is_elsewhere { None } else { reader.secret(names.key) };
+    let key = reader.secret(names.embedding_key).or(shared_key);
     let Some((setting, endpoint)) = own.or(shared) else {
         reader.problem(names.embedding, format!("needs {} or {}", names.embedding_endpoint, names.endpoint));
         return None;
     };
-    let server = server(reader, names.kind, (setting, &endpoint), (key_name, api_key), model)?;
+    let first = server(reader, names.kind, (setting, &endpoint), key, credential);
+    // With a server of its own there is no telling whether the others have this model.
+    let others = if is_elsewhere { Vec::new() } else { fallbacks(reader, names, credential) };
+    let server = settings(reader, names.kind, [vec![first?], others].concat(), model);
     Some(EmbeddingSettings { server, dimensions })
 }
 
@@ -115,25 +132,57 @@ pub(super) fn rerank(reader: &mut Reader<'_>) -> Option<RerankSettings> {
             return None;
         }
     };
-    let (address, key) = (("RERANK_BASE_URL", endpoint.as_str()), ("RERANK_API_KEY", reader.secret("RERANK_API_KEY")));
-    let server = server(reader, ServerKind::Other, address, key, model)?;
+    let key = reader.secret("RERANK_API_KEY");
+    let authorization = key.map_or(Authorization::Nothing, Authorization::Key);
+    let endpoint = check_address(reader, "RERANK_BASE_URL", &endpoint)?;
+    let server = settings(reader, ServerKind::Other, vec![Server { endpoint, authorization }], model);
     Some(RerankSettings { server, passages })
 }
 
-/// A model on a server; none when the address or the key will not do.
+fn settings(reader: &Reader<'_>, kind: ServerKind, servers: Vec<Server>, model: String) -> OpenAiSettings {
+    let api_version = reader.text("AZURE_OPENAI_API_VERSION");
+    OpenAiSettings { servers, model, kind, api_version, connect_timeout: CONNECT_TIMEOUT }
+}
+
+/// A server; none when the address will not do. Without a key an Azure resource is shown the identity's token.
 fn server(
     reader: &mut Reader<'_>,
     kind: ServerKind,
-    (setting, endpoint): (&'static str, &str),
-    (key_name, api_key): (&'static str, Option<SecretString>),
-    model: String,
-) -> Option<OpenAiSettings> {
-    if kind == ServerKind::Azure && api_key.is_none() {
-        reader.problem(key_name, format!("must be set with {setting}"));
+    (setting, address): Address<'_>,
+    key: Option<SecretString>,
+    credential: Credential<'_>,
+) -> Option<Server> {
+    let endpoint = check_address(reader, setting, address)?;
+    let authorization = match (key, kind) {
+        (Some(key), _) => Authorization::Key(key),
+        (None, ServerKind::Azure) => Authorization::Identity(Arc::clone(credential)),
+        (None, _) => Authorization::Nothing,
+    };
+    if matches!(authorization, Authorization::Identity(_)) && !is_safe_for_secrets(&endpoint) {
+        reader.problem(setting, "must begin with https, because an identity's token is sent there");
+        return None;
     }
-    let endpoint = check_address(reader, setting, endpoint)?;
-    let api_version = reader.text("AZURE_OPENAI_API_VERSION");
-    Some(OpenAiSettings { endpoint, api_key, model, kind, api_version, connect_timeout: CONNECT_TIMEOUT })
+    Some(Server { endpoint, authorization })
+}
+
+/// The servers that serve while the first does not, in order.
+fn fallbacks(reader: &mut Reader<'_>, names: &Names, credential: Credential<'_>) -> Vec<Server> {
+    let Some(addresses) = reader.text(names.fallback_endpoints) else { return Vec::new() };
+    let addresses: Vec<&str> = addresses.split(',').map(str::trim).filter(|address| !address.is_empty()).collect();
+    let keys = reader.secret(names.fallback_keys);
+    let keys: Vec<Option<SecretString>> = match &keys {
+        Some(keys) => keys.expose_secret().split(',').map(|key| Some(key.trim().into())).collect(),
+        None => vec![None; addresses.len()],
+    };
+    if keys.len() != addresses.len() {
+        let problem = format!("must hold one key for each address of {}, in their order", names.fallback_endpoints);
+        reader.problem(names.fallback_keys, problem);
+        return Vec::new();
+    }
+    let with_keys = addresses.into_iter().zip(keys);
+    with_keys
+        .filter_map(|(address, key)| server(reader, names.kind, (names.fallback_endpoints, address), key, credential))
+        .collect()
 }
 
 fn check_address(reader: &mut Reader<'_>, setting: &'static str, address: &str) -> Option<Url> {
@@ -146,19 +195,33 @@ fn check_address(reader: &mut Reader<'_>, setting: &'static str, address: &str) 
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
+    use crate::clock::Clock;
     use crate::config::source::Source;
+    use crate::identity::{Identity, SignIn};
+
+    /// An identity that nobody asks for a token.
+    fn nobody() -> Arc<dyn TokenCredential> {
+        Arc::new(Identity::new(SignIn::DeveloperTools, Clock::system()))
+    }
 
     /// What comes of some settings: address, key and model of chat and of embeddings, and the settings with problems.
     fn check(settings: &[(&str, &str)], chat: &str, embedding: &str, problems: &[&str]) {
         let source = Source::of(settings.iter().copied());
         let mut reader = Reader::new(&source);
-        let (found_chat, found_embedding) = (super::chat(&mut reader), super::embedding(&mut reader));
+        let (found_chat, found_embedding) =
+            (super::chat(&mut reader, &nobody()), super::embedding(&mut reader, &nobody()));
         let told = |server: &OpenAiSettings| {
-            let key = server.api_key.as_ref().map_or("-", |key| key.expose_secret());
-            format!("{} {key} {}", server.endpoint.host_str().unwrap_or_default(), server.model)
+            let one = |server: &Server| {
+                let shown = match &server.authorization {
+                    Authorization::Nothing => "-",
+                    Authorization::Key(key) => key.expose_secret(),
+                    Authorization::Identity(_) => "identity",
+                };
+                format!("{} {shown}", server.endpoint.host_str().unwrap_or_default())
+            };
+            let servers: Vec<String> = server.servers.iter().map(one).collect();
+            format!("{} {}", servers.join(", "), server.model)
         };
         let found_problems: Vec<&str> = reader.finish().err().unwrap_or_default().iter().map(|p| p.name).collect();
         assert_eq!(found_problems, problems, "{settings:?}");
@@ -183,6 +246,33 @@ mod tests {
     }
 
     #[test]
+    fn azure_without_a_key_is_shown_the_identity_and_never_in_the_clear() {
+        let model = ("AZURE_OPENAI_CHAT_DEPLOYMENT", "gpt");
+        let at = |address| [("AZURE_OPENAI_ENDPOINT", address), model];
+        check(&at("https://a.test"), "a.test identity gpt", "", &[]);
+        check(&at("http://127.0.0.1:1"), "127.0.0.1 identity gpt", "", &[]);
+        check(&at("http://a.test"), "", "", &["AZURE_OPENAI_ENDPOINT"]);
+    }
+
+    #[test]
+    fn others_serve_in_order_each_with_its_own_key() {
+        let model = ("AZURE_OPENAI_CHAT_DEPLOYMENT", "gpt");
+        let endpoints = ("AZURE_OPENAI_FALLBACK_ENDPOINTS", "https://b.test, https://c.test");
+        let with = |more: &[(&'static str, &'static str)]| {
+            [&[("AZURE_OPENAI_ENDPOINT", "https://a.test"), model, endpoints], more].concat()
+        };
+        check(&with(&[]), "a.test identity, b.test identity, c.test identity gpt", "", &[]);
+        let keys = [("AZURE_OPENAI_API_KEY", "k"), ("AZURE_OPENAI_FALLBACK_API_KEYS", "l, m")];
+        let embedding = ("AZURE_OPENAI_EMBEDDING_DEPLOYMENT", "e");
+        let all = ["a.test k, b.test l, c.test m gpt", "a.test k, b.test l, c.test m e"];
+        check(&with(&[keys[0], keys[1], embedding]), all[0], all[1], &[]);
+        let own = [keys[0], keys[1], embedding, ("AZURE_OPENAI_EMBEDDING_ENDPOINT", "https://d.test")];
+        check(&with(&own), all[0], "d.test identity e", &[]);
+        let one = [keys[0], ("AZURE_OPENAI_FALLBACK_API_KEYS", "l")];
+        check(&with(&one), "a.test k gpt", "", &["AZURE_OPENAI_FALLBACK_API_KEYS"]);
+    }
+
+    #[test]
     fn the_key_of_chat_goes_nowhere_else() {
         let chat = [("OPENAI_BASE_URL", "http://a.test"), ("OPENAI_API_KEY", "k"), ("OPENAI_MODEL", "llama")];
         let model = ("OPENAI_EMBEDDING_MODEL", "nomic");
@@ -198,7 +288,7 @@ mod tests {
         check(&[("OPENAI_EMBEDDING_MODEL", "nomic")], "", "", &["OPENAI_EMBEDDING_MODEL"]);
         check(&[("OPENAI_BASE_URL", "http://a.test")], "", "", &["OPENAI_MODEL"]);
         let own = [("AZURE_OPENAI_EMBEDDING_DEPLOYMENT", "e"), ("AZURE_OPENAI_EMBEDDING_ENDPOINT", "https://a.test")];
-        check(&own, "", "a.test - e", &["AZURE_OPENAI_EMBEDDING_API_KEY"]);
+        check(&own, "", "a.test identity e", &[]);
         let bad = [("OPENAI_EMBEDDING_MODEL", "nomic"), ("OPENAI_EMBEDDING_BASE_URL", "over there")];
         check(&bad, "", "", &["OPENAI_EMBEDDING_BASE_URL"]);
         let dimensions = [("EMBEDDING_DIMENSIONS", "0")];

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::address::is_safe_for_secrets;
 use super::source::Reader;
 use crate::index::azure_search::AzureSearchSettings;
 use crate::index::azure_search::authorization::Authorization;
@@ -56,12 +57,6 @@ pub(super) fn service(
 /// The address of a service that is sent a key: never in the clear over a network.
 fn service_address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let is_this_machine = match url.host()? {
-        url::Host::Domain(name) => name == "localhost",
-        url::Host::Ipv4(address) => address.is_loopback(),
-        url::Host::Ipv6(address) => address.is_loopback(),
-    };
-    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_this_machine);
     let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    (is_safe && is_bare && url.password().is_none()).then_some(url)
+    (is_safe_for_secrets(&url) && is_bare && url.password().is_none()).then_some(url)
 }

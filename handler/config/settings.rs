@@ -132,7 +132,15 @@ pub const SETTINGS: &[Setting] = &[
         "AZURE_OPENAI_ENDPOINT",
         "Address of an Azure OpenAI resource. Without it and without `OPENAI_BASE_URL`, answers are extractive.",
     ),
-    secret("AZURE_OPENAI_API_KEY", "Its key."),
+    secret("AZURE_OPENAI_API_KEY", "Its key. Without one the identity of the app signs in."),
+    unset(
+        "AZURE_OPENAI_FALLBACK_ENDPOINTS",
+        "Addresses of further resources with the same deployments, with commas between them: they serve, in this order, while the first is down, busy or slow.",
+    ),
+    secret(
+        "AZURE_OPENAI_FALLBACK_API_KEYS",
+        "Their keys, in the same order. Without them the identity of the app signs in.",
+    ),
     unset("AZURE_OPENAI_CHAT_DEPLOYMENT", "The deployment of a chat model."),
     unset(
         "AZURE_OPENAI_API_VERSION",
@@ -140,6 +148,8 @@ pub const SETTINGS: &[Setting] = &[
     ),
     unset("OPENAI_BASE_URL", "Address of any server with the OpenAI API, for example `http://127.0.0.1:11434/v1`."),
     secret("OPENAI_API_KEY", "Its key, if it wants one."),
+    unset("OPENAI_FALLBACK_BASE_URLS", "Further servers with the same models, that serve while the first does not."),
+    secret("OPENAI_FALLBACK_API_KEYS", "Their keys, in the same order."),
     unset("OPENAI_MODEL", "The model to ask for there."),
     unset(
         "AZURE_OPENAI_EMBEDDING_DEPLOYMENT",
@@ -151,7 +161,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     secret(
         "AZURE_OPENAI_EMBEDDING_API_KEY",
-        "Its key. Default: `AZURE_OPENAI_API_KEY`, unless the address is another one.",
+        "Its key. Default: `AZURE_OPENAI_API_KEY`, unless the address is another one; then the identity of the app.",
     ),
     unset(
         "OPENAI_EMBEDDING_MODEL",

@@ -3,12 +3,14 @@
 //! and Jina speak: `POST {address}/rerank`. A wrong answer is not believed: it would only be noticed by bad answers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::openai::OpenAiSettings;
+use super::openai::endpoint::Endpoint;
 use super::openai::failure::Failure;
 use super::openai::transport::Transport;
 use crate::error::Result;
@@ -54,8 +56,8 @@ impl Reranker {
     pub async fn scores(&self, question: &str, texts: &[String], deadline: Instant) -> Result<Vec<f32>> {
         let body = json!({ "model": self.name(), "query": question, "documents": texts, "top_n": texts.len() });
         let body = body.to_string().into_bytes();
-        let ask = || async {
-            let answer = self.transport.post("/rerank", body.clone(), MAX_ANSWER_BYTES).await?;
+        let ask = async |endpoint: Arc<Endpoint>| {
+            let answer = self.transport.post(&endpoint, "/rerank", body.clone(), MAX_ANSWER_BYTES).await?;
             let answer: Answer = serde_json::from_slice(&answer).map_err(|_| Failure::NotUnderstood)?;
             answer.scores(texts.len())
         };
@@ -123,7 +125,7 @@ mod tests {
             (r#"{"results":[]}"#, "0 scores for 2"),
             (r#"{"results":[{"index":0,"relevance_score":1},{"index":0,"relevance_score":1}]}"#, "told apart"),
             (r#"{"results":[{"index":0,"relevance_score":1},{"index":2,"relevance_score":1}]}"#, "told apart"),
-            (r#"{"results":[{"index":0,"relevance_score":1e39},{"index":1,"relevance_score":1}]}"#, "no number"),
+            (r#"{"results":[{"index":0,"relevance_score":1e39},{"index":1,"relevance_score":1}]}"#, "out of range"),
             (r#"{"results":[{"index":0,"relevance_score":null},{"index":1,"relevance_score":1}]}"#, "null"),
             (r#"{"results":[{"index":-1,"relevance_score":1}]}"#, "-1"),
             (r#"[{"index":0,"score":1}]"#, "invalid type"),

@@ -6,7 +6,9 @@ use futures_util::StreamExt;
 use knowledge_worker::document::Embedding;
 use knowledge_worker::error::{Error, ErrorKind};
 use knowledge_worker::models::embedding::{Embedded, EmbeddingModel};
-use knowledge_worker::models::openai::{EmbeddingSettings, OpenAiEmbeddings, OpenAiSettings, ServerKind};
+use knowledge_worker::models::openai::{
+    Authorization, EmbeddingSettings, OpenAiEmbeddings, OpenAiSettings, Server, ServerKind,
+};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -17,8 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn model_of(fake: &FakeOpenAi, kind: ServerKind, api_version: Option<&str>, dimensions: Option<u32>) -> EmbeddingModel {
     let server = OpenAiSettings {
-        endpoint: fake.url().parse().expect("an address"),
-        api_key: Some("s3cret".into()),
+        servers: vec![Server {
+            endpoint: fake.url().parse().expect("an address"),
+            authorization: Authorization::Key("s3cret".into()),
+        }],
         model: "embed-test".to_owned(),
         kind,
         api_version: api_version.map(str::to_owned),

@@ -29,6 +29,7 @@ mod documents;
 mod embeddings;
 mod evaluate;
 mod evidence;
+mod failover;
 mod fetch;
 mod filters;
 mod formats;

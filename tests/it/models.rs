@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use knowledge_worker::error::{Error, ErrorKind, Result};
-use knowledge_worker::models::openai::{OpenAiModel, OpenAiSettings, ServerKind};
+use knowledge_worker::models::openai::{Authorization, OpenAiModel, OpenAiSettings, Server, ServerKind};
 use knowledge_worker::models::{Finish, Message, ModelEvent, ModelRequest, Speaker, Usage};
 use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
@@ -18,8 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn model(fake: &FakeOpenAi, kind: ServerKind, api_version: Option<&str>) -> OpenAiModel {
     let settings = OpenAiSettings {
-        endpoint: fake.url().parse().expect("an address"),
-        api_key: Some("s3cret".into()),
+        servers: vec![Server {
+            endpoint: fake.url().parse().expect("an address"),
+            authorization: Authorization::Key("s3cret".into()),
+        }],
         model: "gpt-test".to_owned(),
         kind,
         api_version: api_version.map(str::to_owned),

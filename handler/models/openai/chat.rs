@@ -2,7 +2,7 @@
 //! until the first chunk, and never after it.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use async_openai::Client;
 use async_openai::error::OpenAIError;
@@ -25,7 +25,6 @@ const ATTEMPTS: u32 = 3;
 /// One chat model on one server. Opening it does nothing on the network and costs next to nothing.
 pub struct OpenAiModel {
     transport: Transport,
-    client: OnceLock<Client<Endpoint>>,
 }
 
 impl fmt::Debug for OpenAiModel {
@@ -37,7 +36,7 @@ impl fmt::Debug for OpenAiModel {
 impl OpenAiModel {
     /// Checks the settings. A key that no header can carry is `Misconfigured`.
     pub fn open(settings: OpenAiSettings) -> Result<Self> {
-        Ok(Self { transport: Transport::open(settings)?, client: OnceLock::new() })
+        Ok(Self { transport: Transport::open(settings)? })
     }
 
     /// The model, or deployment, as the settings name it.
@@ -50,8 +49,8 @@ impl OpenAiModel {
         async_stream::try_stream! {
             let deadline = request.deadline;
             let body = RequestBody::new(&self.transport.settings, &request);
-            let client = self.client()?;
-            let opened = self.transport.persist(ATTEMPTS, deadline, || open_once(client, &body)).await;
+            let http = self.transport.http()?;
+            let opened = self.transport.persist(ATTEMPTS, deadline, |endpoint| open_once(http, endpoint, &body)).await;
             let (first, mut rest) = opened.map_err(Failure::into_error)?;
             let mut finish = None;
             let mut next = Some(first);
@@ -70,31 +69,33 @@ impl OpenAiModel {
             yield ModelEvent::Finished(finish.ok_or_else(|| Failure::Cut.into_error())?);
         }
     }
-
-    fn client(&self) -> Result<&Client<Endpoint>> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let http = self.transport.http()?.clone();
-        // The library retries on its own unless it is given a service, and would log the body of a failure.
-        let for_service = http.clone();
-        let service = tower::service_fn(move |factory: HttpRequestFactory| call(for_service.clone(), factory));
-        let client = Client::build(http, self.transport.endpoint.clone()).with_http_service(service);
-        Ok(self.client.get_or_init(|| client))
-    }
 }
 
 /// Sends one request. An answer other than success becomes a `Refusal` before the library reads it.
-async fn call(http: reqwest::Client, factory: HttpRequestFactory) -> Result<reqwest::Response, OpenAIError> {
-    let request = factory.build().await?;
+async fn call(
+    http: reqwest::Client,
+    endpoint: Arc<Endpoint>,
+    factory: HttpRequestFactory,
+) -> Result<reqwest::Response, OpenAIError> {
+    let mut request = factory.build().await?;
+    let ours = |failure: Failure| OpenAIError::Boxed(Box::new(failure));
+    endpoint.authorize(request.headers_mut()).await.map_err(ours)?;
     let response = http.execute(request).await.map_err(OpenAIError::Reqwest)?;
     if response.status().is_success() {
         return Ok(response);
     }
-    Err(OpenAIError::Boxed(Box::new(Refusal::read(response).await)))
+    Err(ours(Failure::Refused(Refusal::read(response).await)))
 }
 
-async fn open_once(client: &Client<Endpoint>, body: &RequestBody) -> Result<(Chunk, StreamResponse<Chunk>), Failure> {
+async fn open_once(
+    http: &reqwest::Client,
+    endpoint: Arc<Endpoint>,
+    body: &RequestBody,
+) -> Result<(Chunk, StreamResponse<Chunk>), Failure> {
+    let (for_service, config) = (http.clone(), (*endpoint).clone());
+    // The library retries on its own unless it is given a service, and would log the body of a failure.
+    let service = tower::service_fn(move |factory| call(for_service.clone(), Arc::clone(&endpoint), factory));
+    let client = Client::build(http.clone(), config).with_http_service(service);
     let mut stream: StreamResponse<Chunk> = client.chat().create_stream_byot(body).await?;
     let first = stream.next().await.ok_or(Failure::Cut)??;
     Ok((first, stream))

@@ -2,6 +2,7 @@
 //! answer is checked before it is believed: a wrong vector would be found only by bad answers, weeks later.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,6 +13,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::OpenAiSettings;
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::transport::Transport;
 use crate::error::Result;
@@ -85,7 +87,7 @@ impl OpenAiEmbeddings {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Vectors, Failure>> {
         Box::pin(async move {
-            let answered = self.transport.persist(attempts, deadline, || self.ask(&texts)).await;
+            let answered = self.transport.persist(attempts, deadline, |endpoint| self.ask(endpoint, &texts)).await;
             let Err(failure) = answered else { return answered };
             let is_slow = matches!(failure, Failure::TooLate) && Instant::now() < deadline;
             match texts.as_slice() {
@@ -106,14 +108,14 @@ impl OpenAiEmbeddings {
         })
     }
 
-    async fn ask(&self, texts: &[&str]) -> Result<Vectors, Failure> {
+    async fn ask(&self, endpoint: Arc<Endpoint>, texts: &[&str]) -> Result<Vectors, Failure> {
         // Base64 is a third of the size of written numbers. The official clients ask for it too, so servers that do not
         // know it pass over it and send numbers.
         let mut body = json!({ "model": self.name(), "input": texts, "encoding_format": "base64" });
         if let Some(dimensions) = self.dimensions {
             body["dimensions"] = json!(dimensions);
         }
-        let posted = self.transport.post("/embeddings", body.to_string().into_bytes(), MAX_ANSWER_BYTES);
+        let posted = self.transport.post(&endpoint, "/embeddings", body.to_string().into_bytes(), MAX_ANSWER_BYTES);
         let answer = timeout(REQUEST_TIME, posted).await.map_err(|_| Failure::TooLate)??;
         let answer: Answer = serde_json::from_slice(&answer).map_err(|_| Failure::NotUnderstood)?;
         answer.vectors(texts.len(), self.dimensions)

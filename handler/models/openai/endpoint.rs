@@ -1,22 +1,32 @@
 //! The address and headers of a model server. What enters are the settings, what leaves is the configuration that the
-//! client library asks for. Headers are made once, marked as secret, so that no debug output of a request shows the key.
+//! client library asks for. What proves who asks is marked as secret, so that no debug output of a request shows it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_openai::config::Config;
+use azure_core::credentials::TokenCredential;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{OpenAiSettings, ServerKind};
+use super::failure::Failure;
+use super::{Authorization, OpenAiSettings, Server, ServerKind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::identity;
+
+/// What a token for Azure OpenAI is asked for with.
+const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 
 /// Where requests go, and what they carry.
 #[derive(Clone)]
-pub(super) struct Endpoint {
+pub(in crate::models) struct Endpoint {
     base: String,
     api_version: Option<String>,
+    /// A key travels here. A token does not: it runs out.
     headers: HeaderMap,
-    api_key: SecretString,
+    identity: Option<Arc<dyn TokenCredential>>,
+    /// What the client library may ask for; always empty.
+    no_key: SecretString,
 }
 
 impl fmt::Debug for Endpoint {
@@ -27,15 +37,30 @@ impl fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// Puts address and headers together. A key that no header can carry is `Misconfigured`.
-    pub(super) fn from_settings(settings: &OpenAiSettings) -> Result<Self> {
+    pub(super) fn new(settings: &OpenAiSettings, server: &Server) -> Result<Self> {
         let mut headers = HeaderMap::new();
-        if let Some(key) = &settings.api_key {
+        if let Authorization::Key(key) = &server.authorization {
             let (name, value) = key_header(settings.kind, key)?;
             headers.insert(name, value);
         }
+        let identity = match &server.authorization {
+            Authorization::Identity(credential) => Some(Arc::clone(credential)),
+            Authorization::Nothing | Authorization::Key(_) => None,
+        };
         let api_version = settings.api_version.clone().filter(|_| settings.kind == ServerKind::Azure);
-        let api_key = settings.api_key.clone().unwrap_or_default();
-        Ok(Self { base: base(settings), api_version, headers, api_key })
+        let base = base(settings, server);
+        Ok(Self { base, api_version, headers, identity, no_key: SecretString::default() })
+    }
+
+    /// Adds the token to the headers of one request, where the server wants one.
+    pub(super) async fn authorize(&self, headers: &mut HeaderMap) -> Result<(), Failure> {
+        let Some(credential) = &self.identity else { return Ok(()) };
+        let token = identity::token(credential, SCOPE).await.map_err(Failure::NoToken)?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+            .map_err(|_| Failure::Wrong("the token for the model server fits no header".to_owned()))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+        Ok(())
     }
 }
 
@@ -57,7 +82,7 @@ impl Config for Endpoint {
     }
 
     fn api_key(&self) -> &SecretString {
-        &self.api_key
+        &self.no_key
     }
 }
 
@@ -74,9 +99,9 @@ fn key_header(kind: ServerKind, key: &SecretString) -> Result<(HeaderName, Heade
     Ok((name, value))
 }
 
-fn base(settings: &OpenAiSettings) -> String {
-    let given = settings.endpoint.as_str().trim_end_matches('/');
-    let has_path = !settings.endpoint.path().trim_matches('/').is_empty();
+fn base(settings: &OpenAiSettings, server: &Server) -> String {
+    let given = server.endpoint.as_str().trim_end_matches('/');
+    let has_path = !server.endpoint.path().trim_matches('/').is_empty();
     match (settings.kind, &settings.api_version) {
         (ServerKind::Azure, Some(_)) => {
             let root = given.strip_suffix("/openai/v1").unwrap_or(given);
@@ -98,8 +123,10 @@ mod tests {
 
     fn settings(kind: ServerKind, endpoint: &str, api_version: Option<&str>) -> OpenAiSettings {
         OpenAiSettings {
-            endpoint: endpoint.parse().expect("a test's address"),
-            api_key: Some("k3y".into()),
+            servers: vec![Server {
+                endpoint: endpoint.parse().expect("a test's address"),
+                authorization: Authorization::Key("k3y".into()),
+            }],
             model: "gpt".to_owned(),
             kind,
             api_version: api_version.map(str::to_owned),
@@ -107,8 +134,12 @@ mod tests {
         }
     }
 
+    fn opened(settings: &OpenAiSettings) -> Result<Endpoint> {
+        Endpoint::new(settings, &settings.servers[0])
+    }
+
     fn check(kind: ServerKind, endpoint: &str, api_version: Option<&str>, expected: &str) {
-        let endpoint = Endpoint::from_settings(&settings(kind, endpoint, api_version)).expect("good settings");
+        let endpoint = opened(&settings(kind, endpoint, api_version)).expect("good settings");
         assert_eq!(endpoint.url("/chat/completions"), expected);
     }
 
@@ -133,10 +164,10 @@ mod tests {
     #[test]
     fn the_key_is_secret_and_must_fit_a_header() {
         let mut with_key = settings(ServerKind::Azure, "https://a.test", None);
-        let endpoint = Endpoint::from_settings(&with_key).expect("good settings");
+        let endpoint = opened(&with_key).expect("good settings");
         assert_eq!(endpoint.headers()["api-key"], "k3y");
         assert!(!format!("{endpoint:?} {with_key:?} {:?}", endpoint.headers()).contains("k3y"));
-        with_key.api_key = Some("line\nbreak".into());
-        assert_eq!(Endpoint::from_settings(&with_key).expect_err("unfit").kind(), ErrorKind::Misconfigured);
+        with_key.servers[0].authorization = Authorization::Key("line\nbreak".into());
+        assert_eq!(opened(&with_key).expect_err("unfit").kind(), ErrorKind::Misconfigured);
     }
 }

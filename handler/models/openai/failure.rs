@@ -20,6 +20,10 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub(in crate::models) enum Failure {
     /// The server answered with an error.
     Refused(Refusal),
+    /// There is no token to show to the server.
+    NoToken(Error),
+    /// All servers failed in a row a moment ago, so nobody was called.
+    LeftAlone,
     /// Nobody answered, or the connection broke before the answer began.
     Unreachable(reqwest::Error),
     /// The stream ended in the middle.
@@ -58,7 +62,7 @@ pub(in crate::models) enum Reason {
 }
 
 impl Failure {
-    /// Whether the same call may succeed in a moment.
+    /// Whether the same call may succeed in a moment at the same server.
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Refused(refusal) => {
@@ -66,7 +70,40 @@ impl Failure {
                     && matches!(refusal.status, Some(408 | 409 | 429 | 500 | 502 | 503 | 504))
             }
             Self::Unreachable(_) | Self::Cut => true,
-            Self::TooLate | Self::NotUnderstood | Self::Wrong(_) => false,
+            Self::NoToken(_) | Self::LeftAlone | Self::TooLate | Self::NotUnderstood | Self::Wrong(_) => false,
+        }
+    }
+
+    /// Whether another server may take the call: its region, quota or rights may differ. The text is the same everywhere.
+    pub(super) fn may_pass_elsewhere(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => match refusal.reason {
+                Reason::ContentFilter | Reason::FilterDown | Reason::TooLong => false,
+                Reason::Quota | Reason::RateLimit => true,
+                Reason::Other => !matches!(refusal.status, None | Some(400 | 413 | 422)),
+            },
+            Self::Unreachable(_) | Self::Cut | Self::TooLate | Self::NotUnderstood => true,
+            Self::NoToken(_) | Self::LeftAlone | Self::Wrong(_) => false,
+        }
+    }
+
+    /// Whether the server works but wants fewer calls.
+    pub(super) fn asks_for_a_pause(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                refusal.reason != Reason::Quota
+                    && (refusal.status == Some(429) || refusal.status == Some(503) && refusal.retry_after.is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it shows that the server does not work, whatever it is asked.
+    pub(super) fn is_of_the_server(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => matches!(refusal.status, Some(408 | 500..=599)),
+            Self::Unreachable(_) | Self::Cut | Self::TooLate | Self::NotUnderstood => true,
+            Self::NoToken(_) | Self::LeftAlone | Self::Wrong(_) => false,
         }
     }
 
@@ -105,11 +142,13 @@ impl Failure {
                     (ModelBusy, "the model is busy, please try again in a moment")
                 }
                 (Reason::Other, Some(401 | 403)) => {
-                    (ModelFailed, "the model server does not accept the configured key")
+                    (ModelFailed, "the model server does not accept the configured key or identity")
                 }
                 (Reason::Other, Some(404)) => (ModelFailed, "the model server does not know the configured model"),
                 (Reason::Other, _) => (ModelFailed, "the model server answered with an error"),
             },
+            Self::NoToken(_) => (ModelFailed, "there is no token for the model server: is an identity assigned?"),
+            Self::LeftAlone => (ModelBusy, "the model server does not work at the moment, please try again later"),
             Self::Unreachable(_) => (ModelFailed, "the model server cannot be reached"),
             Self::TooLate => (DeadlineExceeded, "the model did not answer in time"),
             Self::Cut => (ModelFailed, "the model's answer ended in the middle"),
@@ -120,7 +159,8 @@ impl Failure {
         match self {
             Self::Refused(refusal) => error.caused_by(refusal),
             Self::Unreachable(cause) => error.caused_by(cause.without_url()),
-            Self::TooLate | Self::Cut | Self::NotUnderstood | Self::Wrong(_) => error,
+            Self::NoToken(cause) => error.caused_by(cause),
+            Self::LeftAlone | Self::TooLate | Self::Cut | Self::NotUnderstood | Self::Wrong(_) => error,
         }
     }
 }
@@ -129,6 +169,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::NoToken(_) => f.write_str("no token"),
+            Self::LeftAlone => f.write_str("left alone"),
             Self::Unreachable(_) => f.write_str("unreachable"),
             Self::TooLate => f.write_str("too late"),
             Self::Cut => f.write_str("cut"),
@@ -138,11 +180,13 @@ impl fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 impl From<OpenAIError> for Failure {
     fn from(error: OpenAIError) -> Self {
         match error {
-            OpenAIError::Boxed(cause) => match cause.downcast::<Refusal>() {
-                Ok(refusal) => Self::Refused(*refusal),
+            OpenAIError::Boxed(cause) => match cause.downcast::<Failure>() {
+                Ok(failure) => *failure,
                 Err(_) => Self::NotUnderstood,
             },
             OpenAIError::Reqwest(cause) => Self::Unreachable(cause),

@@ -1,16 +1,20 @@
 //! Models behind the OpenAI protocol: Azure OpenAI, or any compatible server. What enters are requests, what leaves are
 //! answers or one classified error; what the server wrote in a failure stays here and is never logged.
 
+mod breaker;
 mod chat;
 mod embeddings;
-mod endpoint;
+pub(super) mod endpoint;
 pub(super) mod failure;
 pub(super) mod transport;
+mod turns;
 mod wire;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use azure_core::credentials::TokenCredential;
 use secrecy::SecretString;
 use url::Url;
 
@@ -28,17 +32,36 @@ pub enum ServerKind {
     Other,
 }
 
+/// What a server is shown with each request.
+#[derive(Clone)]
+pub enum Authorization {
+    /// Nothing: servers on the own machine often want nothing.
+    Nothing,
+    /// A key.
+    Key(SecretString),
+    /// An Entra token of the identity that this program runs under.
+    Identity(Arc<dyn TokenCredential>),
+}
+
+/// One server that has the model.
+#[derive(Clone)]
+pub struct Server {
+    /// `https://name.openai.azure.com`, or `http://localhost:11434/v1`. A compatible server's address without a path gets
+    /// `/v1`.
+    pub endpoint: Url,
+    /// What it is shown.
+    pub authorization: Authorization,
+}
+
 /// Where a model is and how to call it.
 #[derive(Clone)]
 pub struct OpenAiSettings {
-    /// The server: `https://name.openai.azure.com`, or `http://localhost:11434/v1`. A compatible server's address without
-    /// a path gets `/v1`.
-    pub endpoint: Url,
-    /// The key; servers on the own machine often need none.
-    pub api_key: Option<SecretString>,
+    /// The servers that have the model, in the order in which they are asked; at least one. The others serve while the
+    /// first does not.
+    pub servers: Vec<Server>,
     /// The model; for Azure the deployment.
     pub model: String,
-    /// Which form of the protocol the server speaks.
+    /// Which form of the protocol the servers speak.
     pub kind: ServerKind,
     /// For Azure: the dated version of the classic interface. Without one the undated `/openai/v1` is called.
     pub api_version: Option<String>,
@@ -46,10 +69,21 @@ pub struct OpenAiSettings {
     pub connect_timeout: Duration,
 }
 
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let authorization = match self.authorization {
+            Authorization::Nothing => "nothing",
+            Authorization::Key(_) => "key",
+            Authorization::Identity(_) => "identity",
+        };
+        write!(f, "{} with {authorization}", self.endpoint.host_str().unwrap_or_default())
+    }
+}
+
 impl fmt::Debug for OpenAiSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenAiSettings")
-            .field("host", &self.endpoint.host_str())
+            .field("servers", &self.servers)
             .field("model", &self.model)
             .field("kind", &self.kind)
             .field("api_version", &self.api_version)

@@ -1,27 +1,25 @@
-//! One way to call a model server, for chat, for embeddings and for reranking: one connection pool, one bounded layer of retries, one
-//! deadline. What enters are calls, what leaves are their answers or one classified error.
+//! One way to call a model's servers, for chat, for embeddings and for reranking: one connection pool, one bounded layer of
+//! retries, one deadline. What enters are calls, what leaves are their answers or one classified error.
 
 use std::future::Future;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use async_openai::config::Config;
 use reqwest::header::CONTENT_TYPE;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::OpenAiSettings;
+use super::breaker::Breaker;
 use super::endpoint::Endpoint;
 use super::failure::{Failure, Refusal};
+use super::turns::Turns;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The wait before the second attempt when the server names none; it doubles from there.
-const BACKOFF: Duration = Duration::from_millis(250);
-
-/// A model server that can be called. Opening it does nothing on the network and costs next to nothing.
+/// The servers of a model. Opening them does nothing on the network and costs next to nothing.
 pub(in crate::models) struct Transport {
     pub(in crate::models) settings: OpenAiSettings,
-    pub(super) endpoint: Endpoint,
+    servers: Vec<(Arc<Endpoint>, Breaker)>,
     // Made with the first request: reading the machine's certificates is too slow for the start of the process.
     http: OnceLock<reqwest::Client>,
 }
@@ -29,8 +27,9 @@ pub(in crate::models) struct Transport {
 impl Transport {
     /// Checks the settings. A key that no header can carry is `Misconfigured`.
     pub(in crate::models) fn open(settings: OpenAiSettings) -> Result<Self> {
-        let endpoint = Endpoint::from_settings(&settings)?;
-        Ok(Self { settings, endpoint, http: OnceLock::new() })
+        let open = |server| Ok((Arc::new(Endpoint::new(&settings, server)?), Breaker::default()));
+        let servers = settings.servers.iter().map(open).collect::<Result<Vec<_>>>()?;
+        Ok(Self { settings, servers, http: OnceLock::new() })
     }
 
     /// The connections.
@@ -49,49 +48,52 @@ impl Transport {
         Ok(self.http.get_or_init(|| http))
     }
 
-    /// Makes a call until it succeeds, at most `attempts` times and never beyond `deadline`. Only what may pass is tried
-    /// again, after the wait that the server asks for.
+    /// Makes a call until it succeeds, at most `attempts` times in all and never beyond `deadline`. The servers are asked in
+    /// their order; one that failed is asked again only when that may help, after the wait that it asks for.
     pub(in crate::models) async fn persist<T, F>(
         &self,
         attempts: u32,
         deadline: Instant,
-        call: impl Fn() -> F,
+        call: impl Fn(Arc<Endpoint>) -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut attempt = 1;
-        loop {
-            let failure = match timeout_at(deadline, call()).await {
-                Ok(Ok(done)) => return Ok(done),
-                Ok(Err(failure)) => failure,
-                Err(_) => return Err(Failure::TooLate),
-            };
-            let wait = failure.retry_after().unwrap_or(BACKOFF * 2_u32.pow(attempt - 1));
-            let wait = wait.mul_f64(1.0 + jitter());
-            let has_time = Instant::now() + wait < deadline;
-            if attempt == attempts || !failure.is_passing() || !has_time {
-                return Err(failure);
+        let mut turns = Turns::new(self.servers.iter().map(|(_, breaker)| breaker).collect(), deadline);
+        let mut last = Failure::LeftAlone;
+        for attempt in 1..=attempts {
+            let Some(server) = turns.next().await else { break };
+            let (endpoint, _) = &self.servers[server];
+            let answer = timeout_at(turns.limit(server), call(Arc::clone(endpoint))).await;
+            let answer = answer.unwrap_or(Err(Failure::TooLate));
+            turns.note(server, &answer);
+            match answer {
+                Ok(done) => return Ok(done),
+                Err(failure) => {
+                    tracing::warn!(attempt, server, cause = %failure, "a model server did not answer");
+                    last = failure;
+                }
             }
-            tracing::warn!(attempt, wait_ms = wait.as_millis() as u64, cause = %failure, "asking the model again");
-            sleep(wait).await;
-            attempt += 1;
         }
+        Err(last)
     }
 
     /// Posts JSON and reads the whole answer, which may have `max_bytes`.
     pub(in crate::models) async fn post(
         &self,
+        endpoint: &Endpoint,
         path: &str,
         body: Vec<u8>,
         max_bytes: usize,
     ) -> Result<Vec<u8>, Failure> {
         let unusable = || Failure::Wrong("the address of the model server cannot be used".to_owned());
-        let mut url = Url::parse(&self.endpoint.url(path)).map_err(|_| unusable())?;
-        for (name, value) in self.endpoint.query() {
+        let mut url = Url::parse(&endpoint.url(path)).map_err(|_| unusable())?;
+        for (name, value) in endpoint.query() {
             url.query_pairs_mut().append_pair(name, value);
         }
-        let request = self.http().map_err(|_| unusable())?.post(url).headers(self.endpoint.headers());
+        let mut headers = endpoint.headers();
+        endpoint.authorize(&mut headers).await?;
+        let request = self.http().map_err(|_| unusable())?.post(url).headers(headers);
         let sent = request.header(CONTENT_TYPE, "application/json").body(body).send().await;
         let mut response = sent.map_err(Failure::Unreachable)?;
         if !response.status().is_success() {
@@ -106,9 +108,4 @@ impl Transport {
         }
         Ok(answer)
     }
-}
-
-/// A share of the wait to add, up to a quarter, so that callers refused together do not come back together.
-fn jitter() -> f64 {
-    f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 1024.0
 }

@@ -16,6 +16,10 @@ use crate::models::{Finish, Message, ModelRequest, Speaker, Usage};
 /// The host of OpenAI itself, whose newer models know only the newer name of the token limit.
 const OPENAI_HOST: &str = "api.openai.com";
 
+fn is_openai(settings: &OpenAiSettings) -> bool {
+    settings.servers.iter().any(|server| server.endpoint.host_str() == Some(OPENAI_HOST))
+}
+
 /// The body of a request.
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -30,7 +34,7 @@ impl RequestBody {
             stream_options: Some(ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None }),
             ..CreateChatCompletionRequest::default()
         };
-        let knows_new_name = settings.kind == ServerKind::Azure || settings.endpoint.host_str() == Some(OPENAI_HOST);
+        let knows_new_name = settings.kind == ServerKind::Azure || is_openai(settings);
         if knows_new_name {
             body.max_completion_tokens = Some(request.max_answer_tokens);
         } else {
