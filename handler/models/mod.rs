@@ -21,7 +21,6 @@ use self::openai::OpenAiModel;
 
 /// Who writes the answers, chosen by settings at start.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a process has one of these")]
 pub enum ChatModel {
     /// No model: the best-supported sentences of the passages. Deterministic, and free.
     Extractive,
