@@ -44,7 +44,7 @@ mod tests {
         let mut reader = Reader::new(&source);
         let identity = identity(&mut reader);
         let told = match reader.finish() {
-            Ok(()) => identity.describe(),
+            Ok(_) => identity.describe(),
             Err(problems) => format!("{} {}", problems[0].name, problems[0].problem),
         };
         assert_eq!(told, expected, "{settings:?}");

@@ -5,6 +5,7 @@ mod address;
 mod identity;
 mod models;
 mod search;
+mod secrets;
 pub mod settings;
 pub mod source;
 mod storage;
@@ -27,6 +28,7 @@ use crate::ingest::extract::ExtractSettings;
 use crate::ingest::formats::ExtractLimits;
 use crate::ingest::pipeline::IngestSettings;
 use crate::ingest::rights::{RightsSettings, folder_rules};
+use crate::key_vault::VaultSecret;
 use crate::models::openai::{EmbeddingSettings, OpenAiSettings};
 use crate::models::rerank::RerankSettings;
 use crate::stores::storage_account::StorageAccount;
@@ -71,6 +73,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The identity that signs in at the services of Azure.
     pub identity: Arc<Identity>,
+    /// Secrets that are in a Key Vault.
+    pub vault_secrets: Vec<Arc<VaultSecret>>,
     /// Where documents are.
     pub documents: BlobHome,
     /// The name of their container, which events carry.
@@ -134,6 +138,7 @@ impl Config {
         let data = data_folder(&reader, host_port.is_some());
         let identity = identity::identity(&mut reader);
         let credential: Arc<dyn TokenCredential> = identity.clone();
+        reader.open_vaults(Arc::clone(&credential));
         let account = storage::account(&mut reader, host_port.is_some(), &identity);
         let documents = storage::home(&mut reader, account.as_ref(), "DOCUMENTS_CONTAINER", || {
             source.raw("KNOWLEDGE_WORKER_DOCUMENTS").0.map_or_else(|| data.join("documents"), PathBuf::from)
@@ -148,10 +153,11 @@ impl Config {
         let invocation_timeout = Duration::from_secs(reader.number("INVOCATION_TIMEOUT_SECONDS", 1, 86_400));
         let language = reader.parsed("INDEX_LANGUAGE", "english".parse().expect("english is a language we know"));
         let index_refresh = Duration::from_secs(reader.number("INDEX_REFRESH_SECONDS", 0, 3_600));
-        let config = Self {
+        let mut config = Self {
             log_level: reader.parsed("LOG_LEVEL", tracing::Level::INFO),
             host_port,
             identity,
+            vault_secrets: Vec::new(),
             documents,
             documents_container: reader.text("DOCUMENTS_CONTAINER").unwrap_or_default(),
             index,
@@ -163,7 +169,7 @@ impl Config {
             extract: extract_settings(&mut reader, program),
             ingest: ingest_settings(&mut reader, invocation_timeout),
             fetch_ports: fetch_ports(&mut reader),
-            search: search::service(&mut reader, language, index_refresh),
+            search: search::service(&mut reader, &credential, language, index_refresh),
             model: models::chat(&mut reader, &credential),
             embedding: models::embedding(&mut reader, &credential),
             embedding_price: models::embedding_price(&mut reader),
@@ -180,7 +186,7 @@ impl Config {
             unused: unused(source),
             data,
         };
-        reader.finish()?;
+        config.vault_secrets = reader.finish()?;
         Ok(config)
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
-use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::address::is_safe_for_secrets;
 use super::source::Reader;
 use crate::models::openai::{Authorization, EmbeddingSettings, OpenAiSettings, Server, ServerKind};
 use crate::models::rerank::RerankSettings;
+use crate::secret::Secret;
 
 /// How long connecting to a model may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ pub(super) fn chat(reader: &mut Reader<'_>, credential: Credential<'_>) -> Optio
         let Some(endpoint) = reader.text(names.endpoint) else { continue };
         match reader.text(names.chat) {
             Some(model) => {
-                let key = reader.secret(names.key);
+                let key = reader.secret_or_reference(names.key);
                 let first = server(reader, names.kind, (names.endpoint, &endpoint), key, credential);
                 let others = fallbacks(reader, names, credential);
                 return first.map(|first| settings(reader, names.kind, [vec![first], others].concat(), model));
@@ -94,8 +94,8 @@ pub(super) fn embedding(reader: &mut Reader<'_>, credential: Credential<'_>) -> 
     let shared = reader.text(names.endpoint).map(|endpoint| (names.endpoint, endpoint));
     let is_elsewhere = own.as_ref().is_some_and(|(_, endpoint)| shared.as_ref().is_none_or(|(_, s)| s != endpoint));
     // The key of chat must not reach another server.
-    let shared_key = if is_elsewhere { None } else { reader.secret(names.key) };
-    let key = reader.secret(names.embedding_key).or(shared_key);
+    let shared_key = if is_elsewhere { None } else { reader.secret_or_reference(names.key) };
+    let key = reader.secret_or_reference(names.embedding_key).or(shared_key);
     let Some((setting, endpoint)) = own.or(shared) else {
         reader.problem(names.embedding, format!("needs {} or {}", names.embedding_endpoint, names.endpoint));
         return None;
@@ -132,7 +132,7 @@ pub(super) fn rerank(reader: &mut Reader<'_>) -> Option<RerankSettings> {
             return None;
         }
     };
-    let key = reader.secret("RERANK_API_KEY");
+    let key = reader.secret_or_reference("RERANK_API_KEY");
     let authorization = key.map_or(Authorization::Nothing, Authorization::Key);
     let endpoint = check_address(reader, "RERANK_BASE_URL", &endpoint)?;
     let server = settings(reader, ServerKind::Other, vec![Server { endpoint, authorization }], model);
@@ -149,7 +149,7 @@ fn server(
     reader: &mut Reader<'_>,
     kind: ServerKind,
     (setting, address): Address<'_>,
-    key: Option<SecretString>,
+    key: Option<Secret>,
     credential: Credential<'_>,
 ) -> Option<Server> {
     let endpoint = check_address(reader, setting, address)?;
@@ -169,9 +169,8 @@ fn server(
 fn fallbacks(reader: &mut Reader<'_>, names: &Names, credential: Credential<'_>) -> Vec<Server> {
     let Some(addresses) = reader.text(names.fallback_endpoints) else { return Vec::new() };
     let addresses: Vec<&str> = addresses.split(',').map(str::trim).filter(|address| !address.is_empty()).collect();
-    let keys = reader.secret(names.fallback_keys);
-    let keys: Vec<Option<SecretString>> = match &keys {
-        Some(keys) => keys.expose_secret().split(',').map(|key| Some(key.trim().into())).collect(),
+    let keys: Vec<Option<Secret>> = match reader.text(names.fallback_keys) {
+        Some(keys) => keys.split(',').map(|key| reader.secret_of(names.fallback_keys, key.trim())).collect(),
         None => vec![None; addresses.len()],
     };
     if keys.len() != addresses.len() {
@@ -195,6 +194,8 @@ fn check_address(reader: &mut Reader<'_>, setting: &'static str, address: &str) 
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
     use crate::clock::Clock;
     use crate::config::source::Source;
@@ -215,7 +216,8 @@ mod tests {
             let one = |server: &Server| {
                 let shown = match &server.authorization {
                     Authorization::Nothing => "-",
-                    Authorization::Key(key) => key.expose_secret(),
+                    Authorization::Key(Secret::Plain(key)) => key.expose_secret(),
+                    Authorization::Key(Secret::InVault(_)) => "vault",
                     Authorization::Identity(_) => "identity",
                 };
                 format!("{} {shown}", server.endpoint.host_str().unwrap_or_default())

@@ -1,7 +1,9 @@
 //! The search service among the settings: where it is, what proves who calls, and what it is asked to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use azure_core::credentials::TokenCredential;
 use url::Url;
 
 use super::address::is_safe_for_secrets;
@@ -13,6 +15,7 @@ use crate::index::segments::analyze::StemmerLanguage;
 /// Reads where the search service is and how to use it; nothing when none is named. Problems are the reader's.
 pub(super) fn service(
     reader: &mut Reader<'_>,
+    credential: &Arc<dyn TokenCredential>,
     language: StemmerLanguage,
     refresh: Duration,
 ) -> Option<AzureSearchSettings> {
@@ -35,26 +38,19 @@ pub(super) fn service(
             false
         }
     };
-    let key = reader.secret("AZURE_SEARCH_API_KEY");
-    if key.is_none() {
-        reader.problem("AZURE_SEARCH_API_KEY", "must be set with AZURE_SEARCH_ENDPOINT");
-    }
+    let authorization = match reader.text("AZURE_SEARCH_API_KEY") {
+        Some(_) => reader.secret_or_reference("AZURE_SEARCH_API_KEY").map(Authorization::ApiKey),
+        None => Some(Authorization::Identity(Arc::clone(credential))),
+    };
     let Some(endpoint) = service_address(&endpoint) else {
         let problem = "must be a web address without a path, with https unless it is on this machine";
         reader.problem("AZURE_SEARCH_ENDPOINT", problem);
         return None;
     };
-    Some(AzureSearchSettings {
-        endpoint,
-        index,
-        authorization: Authorization::ApiKey(key?),
-        semantic,
-        refresh,
-        language,
-    })
+    Some(AzureSearchSettings { endpoint, index, authorization: authorization?, semantic, refresh, language })
 }
 
-/// The address of a service that is sent a key: never in the clear over a network.
+/// The address of a service that is sent a key or a token: never in the clear over a network.
 fn service_address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();

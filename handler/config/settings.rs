@@ -53,6 +53,10 @@ pub const SETTINGS: &[Setting] = &[
         "The identity to sign in with where an app has several: the client id of a user-assigned one. Default: the system-assigned one.",
     ),
     unset(
+        "AZURE_KEY_VAULT_ENDPOINT",
+        "Address of the Key Vault in which secrets of the form `keyvault://NAME` are, `https://VAULT.vault.azure.net`.",
+    ),
+    unset(
         "AZURE_STORAGE_ACCOUNT_NAME",
         "Storage account of documents and index, reached with the identity of the app.",
     ),
@@ -122,7 +126,7 @@ pub const SETTINGS: &[Setting] = &[
         "knowledge-worker",
         "Its index: an alias of this name, behind which stand `…-v1` and its successors.",
     ),
-    secret("AZURE_SEARCH_API_KEY", "An admin key of the service, best as a reference to a Key Vault."),
+    secret("AZURE_SEARCH_API_KEY", "An admin key of the service. Without one the identity of the app signs in."),
     plain(
         "AZURE_SEARCH_SEMANTIC_RANKER",
         "off",

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use azure_core::credentials::TokenCredential;
 use secrecy::SecretString;
 use serde::Serialize;
 
+use super::secrets::{self, Vaults};
 use super::settings::{self, SETTINGS, Setting};
+use crate::key_vault::VaultSecret;
+use crate::secret::Secret;
 
 /// Values of settings from outside, by name.
 #[derive(Clone, Default)]
@@ -116,19 +121,54 @@ impl Source {
 pub(super) struct Reader<'a> {
     source: &'a Source,
     problems: Vec<Problem>,
+    vaults: Option<Vaults>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
-        Self { source, problems: Vec::new() }
+        let mut reader = Self { source, problems: Vec::new(), vaults: None };
+        for setting in SETTINGS {
+            if source.raw(setting.name).0.is_some_and(secrets::is_unresolved) {
+                reader.problem(setting.name, secrets::UNRESOLVED);
+            }
+        }
+        reader
+    }
+
+    /// Lets references to Key Vaults be followed from now on, with an identity.
+    pub(super) fn open_vaults(&mut self, credential: Arc<dyn TokenCredential>) {
+        self.vaults = Some(Vaults::new(self, credential));
     }
 
     pub(super) fn text(&self, name: &'static str) -> Option<String> {
         self.source.raw(name).0.map(str::to_owned)
     }
 
-    pub(super) fn secret(&self, name: &'static str) -> Option<SecretString> {
-        self.text(name).map(SecretString::from)
+    /// A secret that is needed at once and so cannot be in a Key Vault.
+    pub(super) fn secret(&mut self, name: &'static str) -> Option<SecretString> {
+        let text = self.text(name)?;
+        if text.starts_with(secrets::REFERENCE) {
+            let problem = "cannot be fetched from a Key Vault by this program; let the identity of the app sign in, or let \
+                the platform fetch it: `@Microsoft.KeyVault(SecretUri=…)`";
+            self.problem(name, problem);
+            return None;
+        }
+        Some(text.into())
+    }
+
+    /// A secret, or where it is in a Key Vault.
+    pub(super) fn secret_or_reference(&mut self, name: &'static str) -> Option<Secret> {
+        let text = self.text(name)?;
+        self.secret_of(name, &text)
+    }
+
+    /// The same for one of several in a setting.
+    pub(super) fn secret_of(&mut self, name: &'static str, text: &str) -> Option<Secret> {
+        let vaults = self.vaults.as_mut().filter(|_| text.starts_with(secrets::REFERENCE));
+        match vaults.map(|vaults| vaults.secret(text)) {
+            Some(secret) => self.accept(name, secret).map(Secret::InVault),
+            None => Some(Secret::from(text)),
+        }
     }
 
     /// A value of a type that can be read from text; `fallback` stands in when it cannot, so that reading goes on.
@@ -168,7 +208,11 @@ impl<'a> Reader<'a> {
         result.map_err(|e| self.problem(name, e.message())).ok()
     }
 
-    pub(super) fn finish(self) -> Result<(), Vec<Problem>> {
-        if self.problems.is_empty() { Ok(()) } else { Err(self.problems) }
+    /// The secrets that references led to; or what is wrong.
+    pub(super) fn finish(self) -> Result<Vec<Arc<VaultSecret>>, Vec<Problem>> {
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        Ok(self.vaults.map(Vaults::into_secrets).unwrap_or_default())
     }
 }

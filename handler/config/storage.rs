@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
+use secrecy::ExposeSecret;
 
 use super::BlobHome;
 use super::source::Reader;
@@ -13,8 +14,8 @@ use crate::stores::storage_account::StorageAccount;
 /// The storage account; none when none is named. What is named for this product goes before what the host has for itself.
 pub(super) fn account(reader: &mut Reader<'_>, under_host: bool, identity: &Arc<Identity>) -> Option<StorageAccount> {
     let identity = || -> Arc<dyn TokenCredential> { identity.clone() };
-    if let Some(connection) = reader.text("AZURE_STORAGE_CONNECTION_STRING") {
-        return reader.accept("AZURE_STORAGE_CONNECTION_STRING", StorageAccount::from_connection_string(&connection));
+    if reader.text("AZURE_STORAGE_CONNECTION_STRING").is_some() {
+        return from_connection_string(reader, "AZURE_STORAGE_CONNECTION_STRING");
     }
     if let Some(address) = reader.text("AZURE_STORAGE_BLOB_ENDPOINT") {
         return reader.accept("AZURE_STORAGE_BLOB_ENDPOINT", StorageAccount::at(&address, identity()));
@@ -25,8 +26,8 @@ pub(super) fn account(reader: &mut Reader<'_>, under_host: bool, identity: &Arc<
     if !under_host {
         return None;
     }
-    if let Some(connection) = reader.text("AzureWebJobsStorage") {
-        return reader.accept("AzureWebJobsStorage", StorageAccount::from_connection_string(&connection));
+    if reader.text("AzureWebJobsStorage").is_some() {
+        return from_connection_string(reader, "AzureWebJobsStorage");
     }
     // The host's storage by identity: it is named in variables that only the platform and its templates set.
     if let Some(address) = reader.text("AzureWebJobsStorage__blobServiceUri") {
@@ -34,6 +35,11 @@ pub(super) fn account(reader: &mut Reader<'_>, under_host: bool, identity: &Arc<
     }
     let name = reader.text("AzureWebJobsStorage__accountName")?;
     reader.accept("AzureWebJobsStorage", StorageAccount::named(&name, identity()))
+}
+
+fn from_connection_string(reader: &mut Reader<'_>, name: &'static str) -> Option<StorageAccount> {
+    let connection = reader.secret(name)?;
+    reader.accept(name, StorageAccount::from_connection_string(connection.expose_secret()))
 }
 
 /// The home of one container, or the folder that stands in for it where no account is named.

@@ -20,6 +20,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -236,12 +238,23 @@ fn check(asked: &Asked<'_>) -> Option<Reply> {
         ));
     }
     match asked.headers.get("api-key").map(|key| key.as_bytes()) {
+        None if has_token(asked.headers) => {}
         None => return Some((401, None)),
         Some(key) if key != KEY.as_bytes() => return Some((403, Some(error("Forbidden", "the key is not valid")))),
         Some(_) => {}
     }
     let prefers = asked.headers.get("prefer").is_some_and(|value| value.as_bytes() == b"return=representation");
     (*asked.method == Method::PUT && !prefers).then(|| (400, Some(error("MissingHeader", "Prefer is required"))))
+}
+
+/// Whether a token for search services came with the request.
+fn has_token(headers: &HeaderMap) -> bool {
+    let claims = || {
+        let token = headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        serde_json::from_slice::<Value>(&claims).ok()
+    };
+    claims().is_some_and(|claims| claims["aud"] == "https://search.azure.com")
 }
 
 fn error(code: &str, message: &str) -> Value {

@@ -1,5 +1,7 @@
 //! The product with the services of Azure: tokens of an identity over TLS, asked for when they are needed and not before.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use knowledge_worker::error::ErrorKind;
@@ -9,9 +11,13 @@ use knowledge_worker::stores::blobs::azure::AzureBlobs;
 use knowledge_worker::stores::storage_account::StorageAccount;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::fake_azure::identity::FakeIdentity;
+use crate::fake_openai::{self, FakeOpenAi, Script};
+use crate::fake_search::FakeSearch;
 use crate::support::functions_app::FunctionsApp;
+use crate::support::process::{Place, eventually};
 
 /// The services that tokens were asked for.
 fn resources(identity: &FakeIdentity) -> Vec<String> {
@@ -96,5 +102,93 @@ async fn a_failure_on_the_way_tells_what_it_was() {
     ] {
         let error = client.get(address).send().await.unwrap_err();
         assert_eq!(Reason::of_network(&error), expected, "{address}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn five_settings_and_no_secret_make_an_app_of_the_cloud() {
+    let (search, model, identity) = (FakeSearch::start().await, FakeOpenAi::start().await, FakeIdentity::start().await);
+    model.push(Script::new(&["The ferry leaves at nine [ferry.txt]."]));
+    let services = [
+        ("AZURE_SEARCH_ENDPOINT", search.url()),
+        ("AZURE_OPENAI_ENDPOINT", model.url().trim_end_matches("/v1").to_owned()),
+        ("AZURE_OPENAI_CHAT_DEPLOYMENT", "chat".to_owned()),
+        ("AZURE_OPENAI_EMBEDDING_DEPLOYMENT", "embed".to_owned()),
+    ];
+    let app = FunctionsApp::start_in_the_cloud_with(identity, |options| {
+        options.app_settings.extend(services.map(|(name, value)| (name.to_owned(), value)));
+    })
+    .await;
+    app.upload("ferry.txt", "The ferry to Lindesvik leaves at nine.").await;
+    assert!(app.ask("When does the ferry to Lindesvik leave?").await.contains("leaves at nine"));
+    let mut tokens = resources(app.identity.as_ref().unwrap());
+    tokens.sort();
+    let expected = ["https://cognitiveservices.azure.com", "https://search.azure.com", "https://storage.azure.com"];
+    assert_eq!(tokens, expected, "one token for each service");
+    let shown = |request: &fake_openai::Recorded| {
+        (request.headers.contains_key("api-key"), request.headers["authorization"].to_str().unwrap().len() > 100)
+    };
+    assert!(model.requests().iter().all(|request| shown(request) == (false, true)));
+}
+
+#[tokio::test]
+async fn a_process_that_starts_calls_nobody() {
+    let somebody = Somebody::listens().await;
+    let (plain, secure) = (somebody.url("http"), somebody.url("https"));
+    let identity = format!("{plain}/msi/token");
+    let settings = [
+        ("IDENTITY_ENDPOINT", identity.as_str()),
+        ("IDENTITY_HEADER", "x"),
+        ("AZURE_CLIENT_ID", "11111111-1111-1111-1111-111111111111"),
+        ("AZURE_STORAGE_BLOB_ENDPOINT", &secure),
+        ("AZURE_KEY_VAULT_ENDPOINT", &secure),
+        ("AZURE_SEARCH_ENDPOINT", &secure),
+        ("AZURE_SEARCH_API_KEY", "keyvault://search-key"),
+        ("AZURE_OPENAI_ENDPOINT", &secure),
+        ("AZURE_OPENAI_CHAT_DEPLOYMENT", "chat"),
+        ("AZURE_OPENAI_EMBEDDING_DEPLOYMENT", "embed"),
+        ("AZURE_OPENAI_FALLBACK_ENDPOINTS", &secure),
+        ("RERANK_BASE_URL", &secure),
+        ("RERANK_MODEL", "rerank"),
+        ("RERANK_API_KEY", "keyvault://rerank-key"),
+    ];
+    let server = Place::new().serve_the_host(&settings);
+    let ready = async || {
+        let answer = reqwest::get(server.url("/")).await.ok()?;
+        (answer.status() == 200).then_some(())
+    };
+    eventually("it is ready for the host", ready).await;
+    assert_eq!(somebody.calls(), 0);
+    // Now somebody needs something.
+    let health: Value = reqwest::get(server.url("/api/health")).await.unwrap().json().await.unwrap();
+    assert_eq!(health["status"], json!("degraded"), "{health}");
+    assert!(somebody.calls() > 0, "whoever is called is counted");
+}
+
+/// A listener that counts who connects, and hangs up.
+struct Somebody {
+    address: std::net::SocketAddr,
+    calls: Arc<AtomicU64>,
+}
+
+impl Somebody {
+    async fn listens() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, calls) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+        let counted = Arc::clone(&calls);
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { address, calls }
+    }
+
+    fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}", self.address)
+    }
+
+    fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
     }
 }

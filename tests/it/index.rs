@@ -25,6 +25,7 @@ use knowledge_worker::stores::storage_account::StorageAccount;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use crate::fake_azure::identity::UnsignedTokens;
 use crate::fake_search::{self, FakeSearch};
 use crate::support::app::document_name;
 use crate::support::azurite;
@@ -74,7 +75,9 @@ impl Home {
     /// An index as a new process would open it, with a cache of its own.
     pub fn open(&self) -> Index {
         match &self.kind {
-            Kind::Service(service) => open_search(service, self.clock.clone(), |_| {}),
+            Kind::Service(service) => open_search(service, self.clock.clone(), |settings| {
+                settings.authorization = Authorization::Identity(Arc::new(UnsignedTokens));
+            }),
             Kind::Store(_) => self.open_with(&self.folder.path().join(Uuid::new_v4().simple().to_string())),
         }
     }

@@ -5,7 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that everybody may use: the shared words.
-const SHARED: &[&str] = &["error", "document", "clock", "crash", "identity", "reason", "sealed", "telemetry", "tokens"];
+const SHARED: &[&str] = &[
+    "error",
+    "document",
+    "clock",
+    "crash",
+    "identity",
+    "key_vault",
+    "reason",
+    "sealed",
+    "secret",
+    "telemetry",
+    "tokens",
+];
 
 /// The allowed arrows. `app` wires the parts and may use everything below it; `cli` and `main` are the doors.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -29,6 +41,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("crash", &[]),
     ("identity", &[]),
+    ("key_vault", &[]),
+    ("secret", &[]),
     ("reason", &[]),
     ("telemetry", &[]),
     ("sealed", &[]),
@@ -43,6 +57,7 @@ const HTTP: (&[&str], &[&str]) =
 const VENDORS: &[(&str, &[&str])] = &[
     ("azure_storage_blob", &["stores/blobs/azure.rs"]),
     ("azure_identity", &["identity.rs"]),
+    ("azure_security_keyvault_secrets", &["key_vault.rs"]),
     ("rusqlite", &["stores/records/sqlite.rs"]),
     ("async_openai", &["models/openai/"]),
     ("reqwest", &["ingest/fetch.rs", "models/openai/", "index/azure_search/client.rs"]),

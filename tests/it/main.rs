@@ -42,6 +42,7 @@ mod identity;
 mod index;
 mod index_commands;
 mod ingest;
+mod key_vault;
 mod layers;
 mod merging;
 mod models;

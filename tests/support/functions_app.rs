@@ -50,12 +50,18 @@ impl FunctionsApp {
 
     /// The same with an identity that a test has prepared.
     pub async fn start_in_the_cloud_of(identity: FakeIdentity) -> Self {
+        Self::start_in_the_cloud_with(identity, |_| {}).await
+    }
+
+    /// The same with the options of the host changed before it starts.
+    pub async fn start_in_the_cloud_with(identity: FakeIdentity, change: impl FnOnce(&mut Options)) -> Self {
         let app = Self::start_with(|options| {
             let (blob, queue) = azurite::addresses_over_tls();
             let own = [("AZURE_STORAGE_BLOB_ENDPOINT", blob.to_string()), ("SSL_CERT_FILE", tls::trusted())];
             let settings = own.into_iter().chain(identity.settings());
             options.app_settings.extend(settings.map(|(name, value)| (name.to_owned(), value)));
             options.storage = Some((blob, queue));
+            change(options);
         })
         .await;
         Self { identity: Some(identity), ..app }

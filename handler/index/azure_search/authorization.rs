@@ -1,17 +1,25 @@
-//! How requests to the search service say who sends them. A token of a managed identity becomes a second variant here,
-//! with its scope `https://search.azure.com/.default`; nothing else has to know of it.
+//! How requests to the search service say who sends them: with a token of this process's identity, or with a key.
 
 use std::fmt;
+use std::sync::Arc;
 
+use azure_core::credentials::TokenCredential;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::Result;
+use crate::identity;
+use crate::secret::Secret;
+
+/// What a token for the service is asked for with.
+const SCOPE: &str = "https://search.azure.com/.default";
 
 /// What proves that this program may use the service.
 #[derive(Clone)]
 pub enum Authorization {
     /// An admin key of the service.
-    ApiKey(SecretString),
+    ApiKey(Secret),
+    /// An Entra token of the identity that this program runs under.
+    Identity(Arc<dyn TokenCredential>),
 }
 
 /// The header to send.
@@ -26,6 +34,7 @@ impl fmt::Debug for Authorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ApiKey(_) => f.write_str("ApiKey"),
+            Self::Identity(_) => f.write_str("Identity"),
         }
     }
 }
@@ -35,7 +44,11 @@ impl Authorization {
     /// they have to be fetched.
     pub(super) async fn proof(&self) -> Result<Proof> {
         match self {
-            Self::ApiKey(key) => Ok(Proof { name: "api-key", value: key.expose_secret().into() }),
+            Self::ApiKey(key) => Ok(Proof { name: "api-key", value: key.expose().await? }),
+            Self::Identity(credential) => {
+                let token = identity::token(credential, SCOPE).await?;
+                Ok(Proof { name: "authorization", value: format!("Bearer {}", token.expose_secret()).into() })
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use url::Url;
 
 use super::authorization::Authorization;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reason::Reason;
 
 /// The published version of the interface. Preview features are never sent.
 pub const API_VERSION: &str = "2026-04-01";
@@ -131,13 +132,16 @@ impl Answer {
     /// The status as an error.
     pub(super) fn refusal(&self) -> Error {
         let (kind, sentence) = match self.status {
-            401 | 403 => (ErrorKind::Misconfigured, "the search service does not accept the configured key"),
+            401 | 403 => {
+                (ErrorKind::Misconfigured, "the search service does not accept this program's key or identity")
+            }
             404 => (ErrorKind::StoreUnavailable, "the search service does not know the index"),
             409 | 412 => (ErrorKind::PreconditionFailed, "somebody else changed the index definition first"),
             429 => (ErrorKind::StoreUnavailable, "the search service takes no more rows or requests"),
             _ => (ErrorKind::StoreUnavailable, "the search service refused a request"),
         };
-        Error::new(kind, sentence).caused_by(format!("status {}, {}", self.status, self.code()))
+        let reason = Reason::of_status(self.status);
+        Error::new(kind, sentence).because(reason).caused_by(format!("status {}, {}", self.status, self.code()))
     }
 
     /// The code of a refusal; of the service's words nothing else is kept.
@@ -205,7 +209,7 @@ impl Client {
         let unfit = |_| {
             Error::new(
                 ErrorKind::Misconfigured,
-                "the key of the search service holds characters that no header can carry",
+                "the key or token for the search service holds characters that no header can carry",
             )
         };
         let mut value = HeaderValue::from_str(proof.value.expose_secret()).map_err(unfit)?;
@@ -268,13 +272,17 @@ impl Failure {
     }
 
     fn into_error(self) -> Error {
+        let unavailable = |sentence: &str| Error::new(ErrorKind::StoreUnavailable, sentence);
         match self {
-            Self::Busy { status, .. } => Error::new(ErrorKind::StoreUnavailable, "the search service is busy")
-                .caused_by(format!("status {status}")),
-            Self::Unreachable(cause) => {
-                Error::new(ErrorKind::StoreUnavailable, "the search service cannot be reached").caused_by(cause)
+            Self::Busy { status, .. } => {
+                let error = unavailable("the search service is busy").because(Reason::of_status(status));
+                error.caused_by(format!("status {status}"))
             }
-            Self::TooSlow => Error::new(ErrorKind::StoreUnavailable, "the search service did not answer in time"),
+            Self::Unreachable(cause) => {
+                let reason = Reason::of_network(&cause);
+                unavailable("the search service cannot be reached").because(reason).caused_by(cause)
+            }
+            Self::TooSlow => unavailable("the search service did not answer in time").because(Reason::TooSlow),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::{Authorization, OpenAiSettings, Server, ServerKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity;
+use crate::secret::Secret;
 
 /// What a token for Azure OpenAI is asked for with.
 const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
@@ -22,11 +23,19 @@ const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 pub(in crate::models) struct Endpoint {
     base: String,
     api_version: Option<String>,
-    /// A key travels here. A token does not: it runs out.
+    /// A key from the settings travels here.
     headers: HeaderMap,
-    identity: Option<Arc<dyn TokenCredential>>,
+    kind: ServerKind,
+    /// What is fetched for each request, because it changes in time: a key from a vault, or a token.
+    fetched: Option<Fetched>,
     /// What the client library may ask for; always empty.
     no_key: SecretString,
+}
+
+#[derive(Clone)]
+enum Fetched {
+    Key(Secret),
+    Token(Arc<dyn TokenCredential>),
 }
 
 impl fmt::Debug for Endpoint {
@@ -39,27 +48,33 @@ impl Endpoint {
     /// Puts address and headers together. A key that no header can carry is `Misconfigured`.
     pub(super) fn new(settings: &OpenAiSettings, server: &Server) -> Result<Self> {
         let mut headers = HeaderMap::new();
-        if let Authorization::Key(key) = &server.authorization {
-            let (name, value) = key_header(settings.kind, key)?;
-            headers.insert(name, value);
+        let mut fetched = None;
+        match &server.authorization {
+            Authorization::Nothing => {}
+            Authorization::Key(Secret::Plain(key)) => headers.extend([key_header(settings.kind, key)?]),
+            Authorization::Key(key) => fetched = Some(Fetched::Key(key.clone())),
+            Authorization::Identity(credential) => fetched = Some(Fetched::Token(Arc::clone(credential))),
         }
-        let identity = match &server.authorization {
-            Authorization::Identity(credential) => Some(Arc::clone(credential)),
-            Authorization::Nothing | Authorization::Key(_) => None,
-        };
         let api_version = settings.api_version.clone().filter(|_| settings.kind == ServerKind::Azure);
         let base = base(settings, server);
-        Ok(Self { base, api_version, headers, identity, no_key: SecretString::default() })
+        let (kind, no_key) = (settings.kind, SecretString::default());
+        Ok(Self { base, api_version, headers, kind, fetched, no_key })
     }
 
-    /// Adds the token to the headers of one request, where the server wants one.
+    /// Adds what has to be fetched to the headers of one request, where the server wants such a thing.
     pub(super) async fn authorize(&self, headers: &mut HeaderMap) -> Result<(), Failure> {
-        let Some(credential) = &self.identity else { return Ok(()) };
-        let token = identity::token(credential, SCOPE).await.map_err(Failure::NoToken)?;
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| Failure::Wrong("the token for the model server fits no header".to_owned()))?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
+        let (name, value) = match &self.fetched {
+            None => return Ok(()),
+            Some(Fetched::Key(key)) => {
+                let key = key.expose().await.map_err(Failure::NoToken)?;
+                key_header(self.kind, &key).map_err(Failure::NoToken)?
+            }
+            Some(Fetched::Token(credential)) => {
+                let token = identity::token(credential, SCOPE).await.map_err(Failure::NoToken)?;
+                key_header(ServerKind::Compatible, &token).map_err(Failure::NoToken)?
+            }
+        };
+        headers.insert(name, value);
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub(in crate::models) enum Failure {
     /// The server answered with an error.
     Refused(Refusal),
-    /// There is no token to show to the server.
+    /// There is no token or key to show to the server.
     NoToken(Error),
     /// All servers failed in a row a moment ago, so nobody was called.
     LeftAlone,

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
-use secrecy::SecretString;
 use url::Url;
+
+use crate::secret::Secret;
 
 pub use self::chat::OpenAiModel;
 pub use self::embeddings::{EmbeddingSettings, OpenAiEmbeddings, Vectors};
@@ -38,7 +39,7 @@ pub enum Authorization {
     /// Nothing: servers on the own machine often want nothing.
     Nothing,
     /// A key.
-    Key(SecretString),
+    Key(Secret),
     /// An Entra token of the identity that this program runs under.
     Identity(Arc<dyn TokenCredential>),
 }
