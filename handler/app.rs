@@ -6,6 +6,9 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::backup::Backups;
+use crate::cache::Cache;
+use crate::cache::redis::Redis;
+use crate::chat::kept::KeptAnswers;
 use crate::chat::retriever::Retriever;
 use crate::chat::{Chat, ChatSettings};
 use crate::clock::Clock;
@@ -50,6 +53,8 @@ pub struct App {
     pub retriever: Arc<Retriever>,
     /// How questions become answers.
     pub chat: Arc<Chat>,
+    /// What instances share beside the stores, where there is one.
+    pub redis: Option<Arc<Redis>>,
     /// The time.
     pub clock: Clock,
 }
@@ -90,8 +95,17 @@ impl App {
         };
         let reranker = config.rerank.clone().map(|settings| Ok((Reranker::open(settings.server)?, settings.passages)));
         let reranker = reranker.transpose()?;
-        let retriever = Arc::new(Retriever::new(Arc::clone(&index), embeddings, reranker, config.answer_timeout));
-        let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings: chat_settings(&config) });
+        let redis = config.cache.redis.clone().map(|settings| Arc::new(Redis::new(settings)));
+        let cache = Arc::new(Cache::new(config.cache.memory_bytes, redis.clone()));
+        let retriever = Retriever::new(Arc::clone(&index), embeddings, reranker, config.answer_timeout);
+        let retriever = Arc::new(match config.cache.search_time {
+            Duration::ZERO => retriever,
+            time => retriever.keeping(Arc::clone(&cache), time),
+        });
+        let kept = (!config.cache.answer_time.is_zero())
+            .then(|| KeptAnswers { cache: Arc::clone(&cache), time: config.cache.answer_time });
+        let settings = chat_settings(&config);
+        let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings, kept });
         let backups = Backups {
             store: open_blobs(&config.backups)?,
             // What a search service keeps is not ours to copy; it is made anew from the documents.
@@ -101,7 +115,7 @@ impl App {
             keep: config.backup_keep,
         };
         let fetcher = Fetcher::new(fetch_settings(&config), Laboratory::default());
-        Ok(Self { config, documents, records, index, ingest, backups, fetcher, retriever, chat, clock })
+        Ok(Self { config, documents, records, index, ingest, backups, fetcher, retriever, chat, redis, clock })
     }
 
     /// The longest that maintenance may work, so that it can still say what it did before the invocation must end.

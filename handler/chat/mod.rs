@@ -6,6 +6,7 @@ pub mod answer;
 pub mod citation;
 pub mod evidence;
 pub mod filter;
+pub mod kept;
 pub mod marker;
 pub mod neighbours;
 pub mod prompt;
@@ -17,8 +18,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use self::kept::KeptAnswers;
 use self::question::Question;
 use self::retriever::{Retrieval, Retriever};
 use crate::document::{DocumentId, DocumentName, Passage};
@@ -33,6 +35,8 @@ pub struct Chat {
     pub model: ChatModel,
     /// The limits.
     pub settings: ChatSettings,
+    /// Where answers are kept for a while; none are without it.
+    pub kept: Option<KeptAnswers>,
 }
 
 /// The limits of answering. The defaults suit passages of about 1,000 characters and a model with 8,000 tokens or more.
@@ -102,7 +106,7 @@ impl fmt::Debug for Turn {
 }
 
 /// Who said something. There is no role for instructions: those are never the caller's to give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Role {
     /// The person.
     User,
@@ -112,7 +116,7 @@ pub enum Role {
 
 /// What happens while an answer is made: a context first, then texts and citations, then at most one usage, then done.
 /// A failure ends the stream as an `Err` item instead.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChatEvent {
     /// What was found.
     Context(Context),
@@ -139,7 +143,7 @@ impl fmt::Debug for ChatEvent {
 }
 
 /// What was found for a question.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Context {
     /// The passages, best first, numbered from 1.
     pub passages: Vec<CitedPassage>,
@@ -162,7 +166,7 @@ impl fmt::Debug for Context {
 }
 
 /// A passage with the number that answers cite it by.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct CitedPassage {
     /// From 1.
     pub number: usize,
@@ -177,7 +181,7 @@ impl fmt::Debug for CitedPassage {
 }
 
 /// A checked pointer from a sentence of an answer to the passage that supports it.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Citation {
     /// The passage's number in the context.
     pub number: usize,
@@ -202,7 +206,7 @@ impl fmt::Debug for Citation {
 }
 
 /// How an answer ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// Whether the answer is that the documents do not say.
     pub abstained: bool,

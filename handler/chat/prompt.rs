@@ -3,13 +3,21 @@
 //! can close it.
 
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use crate::chat::neighbours::in_reading_order;
 use crate::chat::{ChatRequest, ChatSettings, CitedPassage, Role, Turn};
+use crate::document::content_hash;
 use crate::models::{Message, Speaker};
 
 /// The instructions; `{code}` stands for the random mark.
 const SYSTEM: &str = include_str!("prompts/system.txt");
+
+/// A word that is another one when the instructions are.
+pub fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| content_hash(SYSTEM.as_bytes())[..12].to_owned());
+    &VERSION
+}
 
 /// The messages for one question. `code` is random and never used twice.
 pub fn messages(request: &ChatRequest, passages: &[CitedPassage], settings: &ChatSettings, code: &str) -> Vec<Message> {

@@ -2,6 +2,7 @@
 //! environment.
 
 mod address;
+mod cache;
 mod identity;
 mod models;
 mod search;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
 
+use self::cache::CacheSettings;
 use self::source::{Problem, Reader, Source};
 use crate::document::Principal;
 use crate::identity::Identity;
@@ -99,6 +101,8 @@ pub struct Config {
     pub ingest: IngestSettings,
     /// Ports from which pages and files may be fetched.
     pub fetch_ports: Vec<u16>,
+    /// What is kept of searches and answers, and where.
+    pub cache: CacheSettings,
     /// The chat model; extractive answers without one.
     pub model: Option<OpenAiSettings>,
     /// The embedding model; retrieval by words alone without one.
@@ -170,6 +174,7 @@ impl Config {
             ingest: ingest_settings(&mut reader, invocation_timeout),
             fetch_ports: fetch_ports(&mut reader),
             search: search::service(&mut reader, &credential, language, index_refresh),
+            cache: cache::settings(&mut reader, &credential),
             model: models::chat(&mut reader, &credential),
             embedding: models::embedding(&mut reader, &credential),
             embedding_price: models::embedding_price(&mut reader),

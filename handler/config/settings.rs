@@ -188,6 +188,25 @@ pub const SETTINGS: &[Setting] = &[
     secret("RERANK_API_KEY", "Its key, if it wants one."),
     unset("RERANK_MODEL", "The reranking model to ask for there."),
     plain("RERANK_PASSAGES", "30", "Passages that it looks at."),
+    plain(
+        "CACHE_SEARCH_SECONDS",
+        "600",
+        "What a search found is given again for this long, as long as the index and the rights of who asks are the same; 0 keeps nothing.",
+    ),
+    plain("CACHE_ANSWER_SECONDS", "300", "The same for answers."),
+    plain("CACHE_MEMORY_MB", "8", "Memory that both may take together."),
+    secret(
+        "REDIS_URL",
+        "`rediss://HOST:PORT` of a Redis where instances share what they keep. It is never needed: while it is down, each keeps its own.",
+    ),
+    unset(
+        "REDIS_USERNAME",
+        "The user to sign in as. Default: the object id of the app's identity; with a password, Redis's own default.",
+    ),
+    secret(
+        "REDIS_PASSWORD",
+        "A password or access key. Without one the identity of the app signs in at a `rediss://` address.",
+    ),
     plain("CHAT_PASSAGES", "6", "Passages that an answer may rest on."),
     plain("MAX_MESSAGE_LENGTH", "1000", "Characters of a question."),
     plain("MAX_ANSWER_TOKENS", "800", "Tokens a model may answer with."),

@@ -44,9 +44,16 @@ async fn verdict(app: &App, kept: &Kept) -> Value {
     for (name, healthy) in [("storage", documents), ("search", index), ("records", records)] {
         services.insert(name.to_owned(), json!(if healthy { "healthy" } else { "unhealthy" }));
     }
+    let cache = match &app.redis {
+        Some(redis) => Some(answers(redis.ping()).await),
+        None => None,
+    };
+    if let Some(healthy) = cache {
+        services.insert("cache".to_owned(), json!(if healthy { "healthy" } else { "unhealthy" }));
+    }
     services.insert("model".to_owned(), json!(app.chat.model.name()));
     services.insert("retrieval".to_owned(), json!(app.retriever.retrieval()));
-    let status = if documents && index && records { "healthy" } else { "degraded" };
+    let status = if documents && index && records && cache != Some(false) { "healthy" } else { "degraded" };
     let verdict = json!({"status": status, "services": services, "version": env!("CARGO_PKG_VERSION")});
     *kept.lock().expect("no holder of this lock panics") = Some((Instant::now(), verdict.clone()));
     verdict

@@ -1,12 +1,13 @@
 //! Which documents a search may look into, beside what rights allow.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use crate::document::DocumentId;
 use crate::index::segments::manifest::DocumentEntry;
 
 /// Conditions that all have to hold; the default holds for every document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Filter {
     /// One of these documents; any when there are none.
     pub documents: Vec<DocumentId>,

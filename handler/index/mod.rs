@@ -9,7 +9,7 @@ pub mod segments;
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::document::{DocumentId, DocumentVersion, Embedding, Passage, Principal};
 use crate::error::Result;
@@ -60,7 +60,7 @@ impl Query {
 }
 
 /// A passage that was found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// The passage.
     pub passage: Passage,
@@ -72,7 +72,7 @@ pub struct Hit {
 }
 
 /// What a search brought.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// Best first.
     pub hits: Vec<Hit>,
@@ -83,7 +83,7 @@ pub struct Found {
 }
 
 /// A term of a question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueryTerm {
     /// The term as the index knows it.
     pub term: String,
@@ -145,6 +145,20 @@ impl Index {
             Ok(Found { hits, terms, generation: snapshot.manifest.generation })
         });
         searched.await.map_err(interrupted)?
+    }
+
+    /// How rankings are joined.
+    pub fn ranking(&self) -> &RankSettings {
+        &self.ranking
+    }
+
+    /// A word that is another one after every change, of passages or of who may read them. None when there is no telling: then
+    /// nothing that was found may be kept.
+    pub async fn state(&self) -> Result<Option<String>> {
+        match &self.backend {
+            Backend::Segments(segments) => segments.state().await,
+            Backend::AzureSearch(_) => Ok(None),
+        }
     }
 
     /// The terms of a text, as the index would find them.

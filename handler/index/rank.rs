@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use serde::Serialize;
+
 use crate::document::Passage;
 
 /// How rankings are joined and thinned.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RankSettings {
     /// What the ranking by words counts.
     pub words_weight: f32,

@@ -14,7 +14,7 @@ pub(crate) mod fixture;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use self::openai::OpenAiModel;
@@ -106,7 +106,7 @@ pub enum Finish {
 }
 
 /// The tokens of one answer, as the server counted them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the instructions, history, passages and question.
     pub prompt_tokens: u32,

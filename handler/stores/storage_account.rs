@@ -52,7 +52,7 @@ impl Connections {
     /// The connections as the official client takes them.
     pub(super) fn transport(&self) -> Transport {
         // What was stored with a `Content-Encoding` is to come as it was stored.
-        let options = HttpClientOptions { automatic_decompression: false, ..Default::default() };
+        let options = HttpClientOptions { automatic_decompression: false };
         Transport::new(Arc::clone(self.0.get_or_init(|| new_http_client(Some(options)))))
     }
 }

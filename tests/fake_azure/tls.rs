@@ -56,7 +56,7 @@ impl Drop for TlsServer {
 
 /// The folder of the certificates.
 #[expect(clippy::disallowed_methods, reason = "the script that runs the tests says where its servers are")]
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     std::env::var_os("TEST_TLS").expect("TEST_TLS is not set; run ./scripts/test, which makes certificates").into()
 }
 

@@ -107,6 +107,11 @@ impl FakeOpenAi {
         lock(&self.shared.replies).push_back(reply.into());
     }
 
+    /// Takes out of the line what nobody has asked for.
+    pub fn clear(&self) {
+        lock(&self.shared.replies).clear();
+    }
+
     /// Puts an answer in line for a request for embeddings. One that finds none in line is answered as it should be.
     pub fn push_embedding(&self, reply: EmbeddingReply) {
         lock(&self.shared.embedding_replies).push_back(reply);

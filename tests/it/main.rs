@@ -21,6 +21,7 @@ mod azure;
 mod azure_search;
 mod backup;
 mod blob_stores;
+mod caching;
 mod chat;
 mod command_line;
 mod contract;

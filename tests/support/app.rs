@@ -65,6 +65,11 @@ impl TestApp {
         open(self.folder.path(), settings, clock)
     }
 
+    /// An application that was opened once more, to be asked like the first.
+    pub fn of(app: Arc<App>, first: &Self) -> Self {
+        Self { app, clock: first.clock.clone(), folder: tempfile::tempdir().expect("a folder can be made") }
+    }
+
     /// The same documents with another data folder and some settings.
     pub fn beside_with(&self, data: &Path, settings: &[(&str, &str)]) -> Arc<App> {
         let documents = self.documents();

@@ -5,4 +5,5 @@ pub mod azurite;
 pub mod dying;
 pub mod functions_app;
 pub mod process;
+pub mod redis;
 pub mod vectors;

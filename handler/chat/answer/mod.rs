@@ -25,9 +25,44 @@ pub const ABSTENTION: &str = "I don't know: the documents I may read do not say.
 pub const UNSUPPORTED: &str =
     "\n\n(None of this could be traced to a passage in the documents. Please check it before relying on it.)";
 
-/// Answers a question as `principal`.
+/// Answers a question as `principal`; with what was answered a moment ago, when the same may read the same and nothing has
+/// changed since.
 pub fn answer(
     chat: Arc<Chat>,
+    principal: Principal,
+    request: ChatRequest,
+) -> impl Stream<Item = Result<ChatEvent>> + Send {
+    async_stream::try_stream! {
+        let key = match &chat.kept {
+            Some(kept) => kept.key(&chat, &principal, &request).await?,
+            None => None,
+        };
+        let (Some(kept), Some(key)) = (&chat.kept, key) else {
+            for await event in answer_anew(&chat, principal, request) {
+                yield event?;
+            }
+            return;
+        };
+        let (turn, known) = kept.known(&key).await;
+        if let Some(events) = known {
+            for event in events {
+                yield event;
+            }
+            return;
+        }
+        let mut told: Vec<ChatEvent> = Vec::new();
+        for await event in answer_anew(&chat, principal, request) {
+            let event = event?;
+            told.push(event.clone());
+            yield event;
+        }
+        kept.keep(&chat, key, told).await?;
+        drop(turn);
+    }
+}
+
+fn answer_anew(
+    chat: &Chat,
     principal: Principal,
     request: ChatRequest,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send {
@@ -38,7 +73,7 @@ pub fn answer(
         yield ChatEvent::Context(found.context.clone());
         let analyze = |text: &str| -> Vec<String> { chat.retriever.index().analyze(text).into_iter().map(|token| token.term).collect() };
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &analyze)).collect();
-        let words = if is_enough(&chat, &found, &terms) { words(&chat, &request, &found, &analyze, deadline) } else { None };
+        let words = if is_enough(chat, &found, &terms) { words(chat, &request, &found, &analyze, deadline) } else { None };
         let checker = CitationChecker::new(&found.context.passages, &terms, &analyze, chat.settings.citation_support);
         for await event in told(words, checker, chat.model.name()) {
             yield event?;

@@ -9,12 +9,13 @@ mod reranking;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use self::patience::Patience;
 use self::recent::Recent;
 use self::reranking::Reranking;
+use crate::cache::{Cache, Key};
 use crate::document::{Embedding, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::filter::Filter;
@@ -28,7 +29,7 @@ use crate::telemetry::one_line;
 const WAIT: Duration = Duration::from_secs(2);
 
 /// How passages were looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Retrieval {
     /// By words alone.
@@ -58,6 +59,14 @@ pub struct Retriever {
     index: Arc<Index>,
     questions: Option<Questions>,
     reranking: Option<Reranking>,
+    kept: Option<Kept>,
+}
+
+/// Where what was found is kept, and for how long.
+#[derive(Debug)]
+struct Kept {
+    cache: Arc<Cache>,
+    time: Duration,
 }
 
 /// How questions get their embeddings.
@@ -81,7 +90,13 @@ impl Retriever {
         let questions =
             embedding.map(|model| Questions { model, recent: Recent::default(), patience: Patience::new(wait) });
         let reranking = reranker.map(|(model, passages)| Reranking::new(model, passages, wait));
-        Self { index, questions, reranking }
+        Self { index, questions, reranking, kept: None }
+    }
+
+    /// Keeps what was found for `time`, for whoever may read the same and asks the same of the same index.
+    pub fn keeping(mut self, cache: Arc<Cache>, time: Duration) -> Self {
+        self.kept = Some(Kept { cache, time });
+        self
     }
 
     /// The index itself.
@@ -110,6 +125,33 @@ impl Retriever {
     /// The passages that fit a question best, of documents that the filter admits and `principal` may read, and how they
     /// were looked for.
     pub async fn search(
+        &self,
+        principal: &Principal,
+        question: &str,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<(Found, Retrieval)> {
+        let (Some(kept), Some(state)) = (&self.kept, self.index.state().await?) else {
+            return self.search_anew(principal, question, filter, limit).await;
+        };
+        let parts = (principal.readers(), question, filter, limit, self.describe(), self.index.ranking(), &state);
+        let key = Key::of("search", &parts);
+        if let Some(found) = kept.cache.get(&key).await {
+            return Ok(found);
+        }
+        let _turn = kept.cache.turn(&key).await;
+        if let Some(found) = kept.cache.get(&key).await {
+            return Ok(found);
+        }
+        let found = self.search_anew(principal, question, filter, limit).await?;
+        // Neither what a missing model made worse, nor what may be of another state of the index than the key says.
+        if found.1 == self.retrieval() && self.index.state().await? == Some(state) {
+            kept.cache.put(key, &found, kept.time).await;
+        }
+        Ok(found)
+    }
+
+    async fn search_anew(
         &self,
         principal: &Principal,
         question: &str,

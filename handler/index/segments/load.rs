@@ -40,6 +40,13 @@ impl SegmentIndex {
         }
     }
 
+    /// Where the index is and the ETag of its manifest in use; none while there is no manifest, or a segment is damaged.
+    pub async fn state(&self) -> Result<Option<String>> {
+        self.snapshot().await?;
+        let etag = self.current().and_then(|current| current.etag);
+        Ok(etag.map(|etag| format!("{} {etag}", self.shared.store.location())))
+    }
+
     /// Asks the store for the manifest and opens it when it is another than the one in use. One at a time.
     pub(super) async fn refresh(&self) -> Result<Arc<Snapshot>> {
         let asked = Instant::now();
