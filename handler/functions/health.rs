@@ -1,13 +1,18 @@
 //! `GET /api/health` and `GET /health`: whether each part answers, really asked, with a verdict that is kept for a moment.
+//! `…/live` tells only that the process runs, `…/ready` is a success when questions can be answered. Changes nothing.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
+use futures_util::future::OptionFuture;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
 
 use crate::app::App;
 use crate::error::Result;
@@ -17,48 +22,97 @@ const BUDGET: Duration = Duration::from_secs(2);
 /// How long a verdict is given again without asking.
 const KEPT: Duration = Duration::from_secs(5);
 
-/// The last verdict and when it was reached.
-type Kept = Arc<Mutex<Option<(Instant, Value)>>>;
+/// The last verdict and when it was reached. Held while the parts are asked, so that many who want to know ask once.
+type Kept = Arc<Mutex<Option<(Instant, Verdict)>>>;
+
+/// What the parts answered.
+#[derive(Clone, Serialize)]
+struct Verdict {
+    status: &'static str,
+    services: Map<String, Value>,
+    version: &'static str,
+    /// Whether questions can be answered.
+    #[serde(skip)]
+    is_ready: bool,
+}
 
 /// The function's routes.
 pub fn routes() -> Router<Arc<App>> {
     let kept = Kept::default();
-    let handler = move |State(app): State<Arc<App>>| {
-        let kept = Arc::clone(&kept);
-        async move { Json(verdict(&app, &kept).await) }
-    };
-    Router::new().route("/api/health", get(handler.clone())).route("/health", get(handler))
+    let (whole, ready) = (Arc::clone(&kept), kept);
+    let whole: MethodRouter<Arc<App>> = get(async move |State(app): State<Arc<App>>| Json(verdict(&app, &whole).await));
+    let ready: MethodRouter<Arc<App>> = get(async move |State(app): State<Arc<App>>| {
+        let verdict = verdict(&app, &ready).await;
+        let status = if verdict.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(verdict))
+    });
+    let live: MethodRouter<Arc<App>> =
+        get(async || Json(json!({"status": "healthy", "version": env!("CARGO_PKG_VERSION")})));
+    ["/health", "/api/health"].into_iter().fold(Router::new(), |router, path| {
+        let router = router.route(path, whole.clone());
+        router.route(&format!("{path}/live"), live.clone()).route(&format!("{path}/ready"), ready.clone())
+    })
 }
 
-async fn verdict(app: &App, kept: &Kept) -> Value {
-    let last = kept.lock().expect("no holder of this lock panics").clone();
-    if let Some((_, verdict)) = last.filter(|(reached, _)| reached.elapsed() < KEPT) {
-        return verdict;
+async fn verdict(app: &App, kept: &Kept) -> Verdict {
+    let mut kept = kept.lock().await;
+    match &*kept {
+        Some((reached, verdict)) if reached.elapsed() < KEPT => verdict.clone(),
+        _ => {
+            let verdict = ask(app).await;
+            *kept = Some((Instant::now(), verdict.clone()));
+            verdict
+        }
     }
-    let (documents, index, records) = tokio::join!(
+}
+
+/// Asks all parts at once.
+async fn ask(app: &App) -> Verdict {
+    let (storage, search, records, openai, embedding, reranker, cache) = tokio::join!(
         answers(app.documents.list("", None, 1)),
         answers(app.index.status()),
-        answers(app.records.count("documents")),
+        answers(app.records.count("health")),
+        in_time(app.chat.model.ping()),
+        OptionFuture::from(app.retriever.embedding_model().map(|model| answers(model.server().ping()))),
+        OptionFuture::from(app.retriever.reranker().map(|model| answers(model.ping()))),
+        OptionFuture::from(app.redis.as_ref().map(|redis| answers(redis.ping()))),
     );
+    let asked = [
+        ("storage", Some(storage)),
+        ("search", Some(search)),
+        ("records", Some(records)),
+        ("openai", openai),
+        ("embedding", embedding),
+        ("reranker", reranker),
+        ("cache", cache),
+    ];
+    let asked = asked.into_iter().filter_map(|(name, healthy)| Some((name, healthy?)));
+    let mut is_whole = true;
     let mut services = Map::new();
-    for (name, healthy) in [("storage", documents), ("search", index), ("records", records)] {
+    for (name, healthy) in asked {
+        is_whole &= healthy;
         services.insert(name.to_owned(), json!(if healthy { "healthy" } else { "unhealthy" }));
-    }
-    let cache = match &app.redis {
-        Some(redis) => Some(answers(redis.ping()).await),
-        None => None,
-    };
-    if let Some(healthy) = cache {
-        services.insert("cache".to_owned(), json!(if healthy { "healthy" } else { "unhealthy" }));
     }
     services.insert("model".to_owned(), json!(app.chat.model.name()));
     services.insert("retrieval".to_owned(), json!(app.retriever.retrieval()));
-    let status = if documents && index && records && cache != Some(false) { "healthy" } else { "degraded" };
-    let verdict = json!({"status": status, "services": services, "version": env!("CARGO_PKG_VERSION")});
-    *kept.lock().expect("no holder of this lock panics") = Some((Instant::now(), verdict.clone()));
-    verdict
+    // Without the index nothing can be answered; without the other parts less, or less well.
+    let is_ready = search && openai != Some(false);
+    Verdict {
+        status: if is_whole { "healthy" } else { "degraded" },
+        services,
+        version: env!("CARGO_PKG_VERSION"),
+        is_ready,
+    }
 }
 
 async fn answers<T>(call: impl Future<Output = Result<T>>) -> bool {
     matches!(tokio::time::timeout(BUDGET, call).await, Ok(Ok(_)))
+}
+
+/// The same of a part that there may not be.
+async fn in_time<T>(call: impl Future<Output = Option<Result<T>>>) -> Option<bool> {
+    match tokio::time::timeout(BUDGET, call).await {
+        Ok(answer) => answer.map(|answer| answer.is_ok()),
+        Err(_) => Some(false),
+    }
 }

@@ -12,6 +12,7 @@ pub mod ingest_document;
 pub mod maintain_index;
 pub mod maintenance_report;
 pub mod search;
+pub mod status;
 pub mod upload;
 pub mod upload_url;
 pub mod web;
@@ -75,6 +76,7 @@ pub const FUNCTIONS: &[Function] = &[
     function!(upload_url, Run::Http(upload_url::routes)),
     function!(maintenance_report, Run::Http(maintenance_report::routes)),
     function!(health, Run::Http(health::routes)),
+    function!(status, Run::Http(status::routes)),
     function!(web, Run::Http(web::routes)),
     function!(ingest_document, Run::Trigger(|app, envelope| Box::pin(ingest_document::run(app, envelope)))),
     function!(document_events, Run::Trigger(|app, envelope| Box::pin(document_events::run(app, envelope)))),

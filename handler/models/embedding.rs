@@ -24,8 +24,8 @@ const BATCH_TOKENS: usize = 100_000;
 const TEXT_TOKENS: usize = 6_500;
 /// Requests under way at once, for all documents together.
 const IN_FLIGHT: usize = 4;
-/// How often a request for passages is tried: there is time.
-const PASSAGE_ATTEMPTS: u32 = 5;
+/// How often a request for passages is tried. What fails then is tried again by whoever brought the document.
+const PASSAGE_ATTEMPTS: u32 = 3;
 /// How often a request for a question is tried: somebody is waiting. The second attempt makes good a connection that the
 /// server had closed meanwhile.
 const QUESTION_ATTEMPTS: u32 = 2;
@@ -59,6 +59,11 @@ impl EmbeddingModel {
     /// A model behind the OpenAI protocol.
     pub fn open_ai(server: OpenAiEmbeddings) -> Self {
         Self { server, in_flight: Semaphore::new(IN_FLIGHT) }
+    }
+
+    /// The model's servers.
+    pub fn server(&self) -> &OpenAiEmbeddings {
+        &self.server
     }
 
     /// The model as its server calls it.

@@ -17,7 +17,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use self::openai::OpenAiModel;
+use self::openai::{OpenAiModel, ServerState};
+use crate::error::Result;
 
 /// Who writes the answers, chosen by settings at start.
 #[derive(Debug)]
@@ -34,6 +35,22 @@ impl ChatModel {
         match self {
             Self::Extractive => "extractive",
             Self::OpenAi(model) => model.name(),
+        }
+    }
+
+    /// What is known of its servers; there are none without a model.
+    pub fn servers(&self) -> Vec<ServerState> {
+        match self {
+            Self::Extractive => Vec::new(),
+            Self::OpenAi(model) => model.servers(),
+        }
+    }
+
+    /// Whether one of its servers lets us in; nothing without a model. Costs nothing.
+    pub async fn ping(&self) -> Option<Result<()>> {
+        match self {
+            Self::Extractive => None,
+            Self::OpenAi(model) => Some(model.ping().await),
         }
     }
 }

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::openai::OpenAiSettings;
 use super::openai::endpoint::Endpoint;
 use super::openai::failure::Failure;
 use super::openai::transport::Transport;
+use super::openai::{OpenAiSettings, ServerState};
 use crate::error::Result;
 
 /// Somebody waits. The second attempt makes good a connection that the server had closed meanwhile.
@@ -49,6 +49,16 @@ impl Reranker {
     /// The model as the settings name it.
     pub fn name(&self) -> &str {
         &self.transport.settings.model
+    }
+
+    /// What is known of its server.
+    pub fn servers(&self) -> Vec<ServerState> {
+        self.transport.servers()
+    }
+
+    /// Whether its server lets us in. Costs nothing.
+    pub async fn ping(&self) -> Result<()> {
+        self.transport.ping().await
     }
 
     /// How well each of some texts fits a question: a finite number for each, in their order. More is better, and the

@@ -16,7 +16,7 @@ use axum::body::Bytes;
 use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
@@ -64,6 +64,10 @@ struct Shared {
     /// What every request for embeddings gets that finds nothing in line.
     habit: Mutex<Option<EmbeddingReply>>,
     requests: Mutex<Vec<Recorded>>,
+    /// The key that opens the list of models.
+    locked: Mutex<Option<String>>,
+    /// How often somebody asked for that list.
+    pings: Mutex<usize>,
     /// Permits for the deltas of gated scripts.
     gate: Semaphore,
     arrived: Notify,
@@ -80,6 +84,8 @@ impl FakeOpenAi {
             embedding_replies: Mutex::default(),
             habit: Mutex::default(),
             requests: Mutex::default(),
+            locked: Mutex::default(),
+            pings: Mutex::default(),
             gate: Semaphore::new(0),
             arrived: Notify::new(),
             gone: Notify::new(),
@@ -88,6 +94,8 @@ impl FakeOpenAi {
             .route("/v1/chat/completions", post(complete))
             .route("/openai/v1/chat/completions", post(complete))
             .route("/openai/deployments/{deployment}/chat/completions", post(complete))
+            .route("/v1/models", get(models))
+            .route("/openai/v1/models", get(models))
             .route("/v1/embeddings", post(embed))
             .route("/openai/v1/embeddings", post(embed))
             .route("/openai/deployments/{deployment}/embeddings", post(embed))
@@ -105,6 +113,16 @@ impl FakeOpenAi {
     /// Puts an answer in line. A request that finds none in line is answered with status 500.
     pub fn push(&self, reply: impl Into<Reply>) {
         lock(&self.shared.replies).push_back(reply.into());
+    }
+
+    /// Lets in only who has this key.
+    pub fn lock_with(&self, key: &str) {
+        *lock(&self.shared.locked) = Some(key.to_owned());
+    }
+
+    /// How often somebody asked for the list of models.
+    pub fn pings(&self) -> usize {
+        *lock(&self.shared.pings)
     }
 
     /// Takes out of the line what nobody has asked for.
@@ -162,6 +180,18 @@ impl Drop for FakeOpenAi {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// The list of models, for those who let themselves in with the right key.
+async fn models(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    *lock(&shared.pings) += 1;
+    let refused = lock(&shared.locked).as_deref().is_some_and(|key| {
+        let shown = headers.get("authorization").or_else(|| headers.get("api-key"));
+        !shown.and_then(|shown| shown.to_str().ok()).is_some_and(|shown| shown.ends_with(key))
+    });
+    let status = if refused { 401 } else { 200 };
+    let body = json!({"object": "list", "data": []}).to_string();
+    Response::builder().status(status).body(body.into()).expect("it is well formed")
 }
 
 async fn complete(

@@ -170,7 +170,7 @@ async fn passing_trouble_is_waited_for_and_lasting_trouble_is_not() {
     embed(&model(&fake), &texts(3)).await.expect("embeddings in the end");
     assert_eq!(fake.embedding_requests().len(), 3);
     let (error, requests) = failure(vec![busy(); 5]).await;
-    assert_eq!((error.kind(), requests), (ErrorKind::ModelBusy, 5));
+    assert_eq!((error.kind(), requests), (ErrorKind::ModelBusy, 3));
     let quota = Refusal::new(429, json!({"error": {"code": "insufficient_quota"}}));
     let (error, requests) = failure(vec![EmbeddingReply::Refuse(quota)]).await;
     assert_eq!((error.kind(), requests), (ErrorKind::ModelBusy, 1));

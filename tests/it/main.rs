@@ -36,6 +36,7 @@ mod filters;
 mod formats;
 mod functions_host;
 mod fuzz_targets;
+mod health;
 mod host_protocol;
 mod hostile;
 mod hybrid;

@@ -104,6 +104,16 @@ impl Retriever {
         &self.index
     }
 
+    /// The embedding model of questions.
+    pub fn embedding_model(&self) -> Option<&EmbeddingModel> {
+        self.questions.as_ref().map(|questions| questions.model.as_ref())
+    }
+
+    /// The reranker.
+    pub fn reranker(&self) -> Option<&Reranker> {
+        self.reranking.as_ref().map(|reranking| &reranking.model)
+    }
+
     /// How passages are looked for as long as the models answer.
     pub fn retrieval(&self) -> Retrieval {
         let found = if self.questions.is_some() { Retrieval::Hybrid } else { Retrieval::Lexical };

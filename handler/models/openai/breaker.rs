@@ -62,6 +62,15 @@ impl Breaker {
         }
     }
 
+    /// What is known of the server, for people: `open`, `busy` or `left alone`. Takes nobody's turn.
+    pub(super) fn word(&self, now: Instant) -> &'static str {
+        match self.lock().rest {
+            Some(Rest::Busy { until }) if now < until => "busy",
+            Some(Rest::Broken { .. }) => "left alone",
+            _ => "open",
+        }
+    }
+
     /// The server has answered, if only to say that the request is wrong.
     pub(super) fn answered(&self) {
         *self.lock() = State::default();
@@ -113,6 +122,7 @@ mod tests {
         breaker.failed(start);
         assert_eq!(breaker.standing(start), Standing::Broken);
         let rested = start + FIRST_REST;
+        assert_eq!([breaker.word(start), breaker.word(rested)], ["left alone"; 2]);
         assert_eq!([breaker.standing(rested), breaker.standing(rested)], [Standing::Open, Standing::Broken]);
         assert_eq!(breaker.standing(rested + TRY_TIME), Standing::Open, "the one that tried has gone");
         breaker.answered();

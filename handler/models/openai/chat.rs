@@ -11,11 +11,11 @@ use async_openai::types::stream::StreamResponse;
 use futures_util::{Stream, StreamExt};
 use tokio::time::timeout_at;
 
-use super::OpenAiSettings;
 use super::endpoint::Endpoint;
 use super::failure::{Failure, Refusal};
 use super::transport::Transport;
 use super::wire::{Chunk, RequestBody};
+use super::{OpenAiSettings, ServerState};
 use crate::error::Result;
 use crate::models::{ModelEvent, ModelRequest};
 
@@ -42,6 +42,16 @@ impl OpenAiModel {
     /// The model, or deployment, as the settings name it.
     pub fn name(&self) -> &str {
         &self.transport.settings.model
+    }
+
+    /// What is known of its servers.
+    pub fn servers(&self) -> Vec<ServerState> {
+        self.transport.servers()
+    }
+
+    /// Whether one of its servers lets us in. Costs nothing.
+    pub async fn ping(&self) -> Result<()> {
+        self.transport.ping().await
     }
 
     /// Asks, and passes on what comes. Dropping the stream closes the connection, which ends the model's work too.

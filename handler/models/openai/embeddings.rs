@@ -12,10 +12,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use super::OpenAiSettings;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::transport::Transport;
+use super::{OpenAiSettings, ServerState};
 use crate::error::Result;
 
 /// One request may take this long. A server that needs longer gets fewer texts at once.
@@ -64,6 +64,16 @@ impl OpenAiEmbeddings {
     /// The model, or deployment, as the settings name it.
     pub fn name(&self) -> &str {
         &self.transport.settings.model
+    }
+
+    /// What is known of its servers.
+    pub fn servers(&self) -> Vec<ServerState> {
+        self.transport.servers()
+    }
+
+    /// Whether one of its servers lets us in. Costs nothing.
+    pub async fn ping(&self) -> Result<()> {
+        self.transport.ping().await
     }
 
     /// The length of vectors that is asked for.

@@ -87,6 +87,11 @@ impl Failure {
         }
     }
 
+    /// Whether the server is there and lets us in, but knows no such path.
+    pub(super) fn is_unknown_path(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if matches!(refusal.status, Some(404 | 405 | 501)))
+    }
+
     /// Whether the server works but wants fewer calls.
     pub(super) fn asks_for_a_pause(&self) -> bool {
         match self {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
+use serde::Serialize;
 use url::Url;
 
 use crate::secret::Secret;
@@ -52,6 +53,15 @@ pub struct Server {
     pub endpoint: Url,
     /// What it is shown.
     pub authorization: Authorization,
+}
+
+/// What is known of a server, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServerState {
+    /// Its host.
+    pub host: String,
+    /// `open`, `busy` (it asked for a pause) or `left alone` (it failed some times in a row).
+    pub state: &'static str,
 }
 
 /// Where a model is and how to call it.

@@ -5,15 +5,16 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
 use async_openai::config::Config;
+use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::OpenAiSettings;
 use super::breaker::Breaker;
 use super::endpoint::Endpoint;
 use super::failure::{Failure, Refusal};
 use super::turns::Turns;
+use super::{OpenAiSettings, ServerState};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The servers of a model. Opening them does nothing on the network and costs next to nothing.
@@ -30,6 +31,31 @@ impl Transport {
         let open = |server| Ok((Arc::new(Endpoint::new(&settings, server)?), Breaker::default()));
         let servers = settings.servers.iter().map(open).collect::<Result<Vec<_>>>()?;
         Ok(Self { settings, servers, http: OnceLock::new() })
+    }
+
+    /// What is known of each server, in their order.
+    pub(in crate::models) fn servers(&self) -> Vec<ServerState> {
+        let told = self.settings.servers.iter().zip(&self.servers);
+        let told = told.map(|(server, (_, breaker))| ServerState {
+            host: server.endpoint.host_str().unwrap_or_default().to_owned(),
+            state: breaker.word(Instant::now()),
+        });
+        told.collect()
+    }
+
+    /// Asks the servers for their list of models, which costs nothing, until one lets us in. The failure of the last when none
+    /// does. A server that keeps no such list lets us in, too.
+    pub(in crate::models) async fn ping(&self) -> Result<()> {
+        let mut last = Failure::LeftAlone;
+        for (endpoint, _) in &self.servers {
+            let answer = self.send(endpoint, Method::GET, "/models", Vec::new()).await;
+            match answer {
+                Ok(_) => return Ok(()),
+                Err(failure) if failure.is_unknown_path() => return Ok(()),
+                Err(failure) => last = failure,
+            }
+        }
+        Err(last.into_error())
     }
 
     /// The connections.
@@ -86,19 +112,7 @@ impl Transport {
         body: Vec<u8>,
         max_bytes: usize,
     ) -> Result<Vec<u8>, Failure> {
-        let unusable = || Failure::Wrong("the address of the model server cannot be used".to_owned());
-        let mut url = Url::parse(&endpoint.url(path)).map_err(|_| unusable())?;
-        for (name, value) in endpoint.query() {
-            url.query_pairs_mut().append_pair(name, value);
-        }
-        let mut headers = endpoint.headers();
-        endpoint.authorize(&mut headers).await?;
-        let request = self.http().map_err(|_| unusable())?.post(url).headers(headers);
-        let sent = request.header(CONTENT_TYPE, "application/json").body(body).send().await;
-        let mut response = sent.map_err(Failure::Unreachable)?;
-        if !response.status().is_success() {
-            return Err(Failure::Refused(Refusal::read(response).await));
-        }
+        let mut response = self.send(endpoint, Method::POST, path, body).await?;
         let mut answer = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|_| Failure::Cut)? {
             if answer.len() + piece.len() > max_bytes {
@@ -107,5 +121,29 @@ impl Transport {
             answer.extend_from_slice(&piece);
         }
         Ok(answer)
+    }
+
+    /// Sends a request; the answer, if it is a success.
+    async fn send(
+        &self,
+        endpoint: &Endpoint,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<reqwest::Response, Failure> {
+        let unusable = || Failure::Wrong("the address of the model server cannot be used".to_owned());
+        let mut url = Url::parse(&endpoint.url(path)).map_err(|_| unusable())?;
+        for (name, value) in endpoint.query() {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        let mut headers = endpoint.headers();
+        endpoint.authorize(&mut headers).await?;
+        let request = self.http().map_err(|_| unusable())?.request(method, url).headers(headers);
+        let sent = request.header(CONTENT_TYPE, "application/json").body(body).send().await;
+        let response = sent.map_err(Failure::Unreachable)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(Failure::Refused(Refusal::read(response).await))
     }
 }

@@ -1,0 +1,63 @@
+//! `GET /api/status`: what runs here, in numbers: version, index, documents, limits, and what is known of the servers it
+//! calls. Calls no model. Changes nothing.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use serde_json::{Value, json};
+
+use super::FUNCTIONS;
+use crate::access;
+use crate::app::App;
+use crate::document::Principal;
+use crate::error::Result;
+use crate::host::problem;
+use crate::host::server::RequestId;
+use crate::ingest::ledger::LedgerRow;
+
+/// The function's routes.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/api/status", get(status))
+}
+
+async fn status(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, headers: HeaderMap) -> Response {
+    match told(&app, &access::principal(&headers)).await {
+        Ok(told) => Json(told).into_response(),
+        Err(e) => problem::respond(&e, &id.0),
+    }
+}
+
+async fn told(app: &App, principal: &Principal) -> Result<Value> {
+    let is_theirs = |row: &LedgerRow| principal.may_read(&row.readers);
+    let (index, documents) = tokio::try_join!(app.index.status(), app.ingest.ledger.stats(is_theirs))?;
+    let config = &app.config;
+    let embedding = app.retriever.embedding_model().map(|model| model.server().servers()).unwrap_or_default();
+    let reranker = app.retriever.reranker().map(|model| model.servers()).unwrap_or_default();
+    Ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "time": app.clock.now(),
+        "retrieval": app.retriever.describe(),
+        "model": app.chat.model.name(),
+        // How much there is that others may read is not for everybody.
+        "index": {
+            "generation": index.generation,
+            "segments": index.segments,
+            "damaged_segments": index.damaged_segments,
+        },
+        "documents": {"total": documents.documents, "by_state": documents.by_state, "passages": documents.passages},
+        "limits": {
+            "message_characters": config.max_message_chars,
+            "document_bytes": config.ingest.max_document_bytes,
+            "documents_per_user": config.ingest.max_documents_per_owner,
+            "answer_tokens": config.max_answer_tokens,
+            "answer_seconds": config.answer_timeout.as_secs(),
+            "workers": config.extract.max_workers,
+        },
+        "endpoints": {"chat": app.chat.model.servers(), "embedding": embedding, "reranker": reranker},
+        "functions": FUNCTIONS.iter().map(|function| function.name).collect::<Vec<_>>(),
+    }))
+}
