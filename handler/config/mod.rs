@@ -2,6 +2,7 @@
 //! environment.
 
 mod models;
+mod records;
 mod search;
 pub mod settings;
 pub mod source;
@@ -10,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::records::RecordHome;
 use self::source::{Problem, Reader, Source};
 use crate::document::Principal;
 use crate::index::azure_search::AzureSearchSettings;
@@ -67,6 +69,8 @@ pub struct Config {
     pub index: BlobHome,
     /// The search service that holds the index, if one does.
     pub search: Option<AzureSearchSettings>,
+    /// Where records are.
+    pub records: RecordHome,
     /// Where backups are.
     pub backups: BlobHome,
     /// How many of them are kept; with 0 the timer makes none.
@@ -140,6 +144,7 @@ impl Config {
             documents,
             documents_container: reader.text("DOCUMENTS_CONTAINER").unwrap_or_default(),
             index,
+            records: records::home(&mut reader, &data),
             backups,
             backup_keep: bounded(&mut reader, "BACKUP_KEEP", 0, 10_000),
             language,

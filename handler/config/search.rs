@@ -54,7 +54,7 @@ pub(super) fn service(
 }
 
 /// The address of a service that is sent a key: never in the clear over a network.
-fn service_address(text: &str) -> Option<Url> {
+pub(super) fn service_address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_this_machine = match url.host()? {
         url::Host::Domain(name) => name == "localhost",

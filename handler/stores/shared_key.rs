@@ -100,13 +100,18 @@ impl StorageAccount {
 
     /// The credential of this process. Asks nobody until the first token is needed.
     pub(super) fn credential(&self) -> Result<Arc<dyn TokenCredential>> {
-        let failed = |e| Error::new(ErrorKind::Misconfigured, "no identity can be found to sign in with").caused_by(e);
-        match self {
-            Self::Identity { managed: true, .. } => {
-                azure_identity::ManagedIdentityCredential::new(None).map(|credential| credential as _).map_err(failed)
-            }
-            _ => azure_identity::DeveloperToolsCredential::new(None).map(|credential| credential as _).map_err(failed),
-        }
+        process_credential(matches!(self, Self::Identity { managed: true, .. }))
+    }
+}
+
+/// The credential of this process: the platform's managed identity where it offers one, else a developer's login. Asks nobody
+/// until the first token is needed.
+pub fn process_credential(managed: bool) -> Result<Arc<dyn TokenCredential>> {
+    let failed = |e| Error::new(ErrorKind::Misconfigured, "no identity can be found to sign in with").caused_by(e);
+    if managed {
+        azure_identity::ManagedIdentityCredential::new(None).map(|credential| credential as _).map_err(failed)
+    } else {
+        azure_identity::DeveloperToolsCredential::new(None).map(|credential| credential as _).map_err(failed)
     }
 }
 

@@ -41,6 +41,7 @@ const HTTP: (&[&str], &[&str]) =
 const VENDORS: &[(&str, &[&str])] = &[
     ("azure_storage_blob", &["stores/blobs/azure.rs"]),
     ("azure_identity", &["stores/shared_key.rs"]),
+    ("azure_data_cosmos", &["stores/records/cosmos/"]),
     ("rusqlite", &["stores/records/sqlite.rs"]),
     ("async_openai", &["models/openai/"]),
     ("reqwest", &["ingest/fetch.rs", "models/openai/", "index/azure_search/client.rs"]),

@@ -22,6 +22,7 @@ mod chat;
 mod command_line;
 mod contract;
 mod convergence;
+mod cosmos;
 mod documents;
 mod embeddings;
 mod evaluate;

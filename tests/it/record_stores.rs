@@ -5,15 +5,24 @@ use std::time::Duration;
 
 use knowledge_worker::clock::Clock;
 use knowledge_worker::error::ErrorKind;
+use knowledge_worker::stores::records::cosmos::CosmosRecords;
 use knowledge_worker::stores::records::sqlite::SqliteRecords;
 use knowledge_worker::stores::records::{Precondition, RecordStore};
 use serde_json::json;
 
+use crate::support::cosmos::Container;
+
 /// Runs one check on every form, with a clock that the check moves.
 async fn on_every_form<F: Future<Output = ()>>(check: impl Fn(Arc<dyn RecordStore>, Clock) -> F) {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+    let clock = start();
     check(Arc::new(SqliteRecords::open(&folder.path().join("new/records.db"), clock.clone()).unwrap()), clock).await;
+    let (container, clock) = (Container::new().await, start());
+    check(Arc::new(CosmosRecords::new(container.settings(), clock.clone())), clock).await;
+}
+
+fn start() -> Clock {
+    Clock::manual("2026-01-01T00:00:00Z".parse().unwrap())
 }
 
 #[tokio::test]

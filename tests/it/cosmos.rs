@@ -1,0 +1,176 @@
+//! Records in Cosmos DB: what is special about this form of the record store. The contract that it shares with the embedded
+//! form is in `record_stores.rs`.
+
+use std::time::{Duration, Instant};
+
+use knowledge_worker::clock::Clock;
+use knowledge_worker::error::ErrorKind;
+use knowledge_worker::stores::records::cosmos::{CosmosRecords, CosmosSettings};
+use knowledge_worker::stores::records::{Precondition, RecordStore};
+use serde_json::{Value, json};
+
+use crate::support::cosmos::Container;
+
+/// A store on a container of its own, connected, and nothing counted yet.
+async fn store() -> (Container, CosmosRecords) {
+    let container = Container::new().await;
+    let store = CosmosRecords::new(container.settings(), Clock::system());
+    assert!(store.get("p", "connects").await.unwrap().is_none());
+    container.calls().await;
+    (container, store)
+}
+
+/// The calls that the service saw, by operation.
+async fn operations(container: &Container) -> Value {
+    container.calls().await["operations"].clone()
+}
+
+#[tokio::test]
+async fn every_call_is_one_and_its_charge_is_counted() {
+    let (container, store) = store().await;
+    let before = store.usage();
+    let etag = store.put("p", "a", &json!({"n": 1}), Precondition::IfAbsent, None).await.unwrap();
+    store.put("p", "a", &json!({"n": 2}), Precondition::IfMatch(etag), None).await.unwrap();
+    store.put("p", "b", &json!({"n": 3}), Precondition::Always, None).await.unwrap();
+    store.get("p", "a").await.unwrap().unwrap();
+    let page = store.list("p", None, 10).await.unwrap();
+    assert_eq!(store.count("p").await.unwrap(), 2);
+    assert_eq!(page.records[0].etag, store.get("p", "a").await.unwrap().unwrap().etag, "a list tells the same ETags");
+    let calls = container.calls().await;
+    assert_eq!(calls["operations"], json!({"create": 1, "replace": 1, "upsert": 1, "read": 2, "query": 2}));
+    let usage = store.usage();
+    assert_eq!(usage.calls - before.calls, 7);
+    let charged = usage.request_units - before.request_units;
+    assert!((charged - calls["request_units"].as_f64().unwrap()).abs() < 0.01, "{charged} of {calls}");
+    store.delete("p", "a").await.unwrap();
+    assert_eq!(operations(&container).await, json!({"read": 1, "delete": 1}));
+}
+
+#[tokio::test]
+async fn any_text_can_be_an_id_or_a_partition() {
+    let (_container, store) = store().await;
+    let mut names = ["a/b", "a\\b?c#d", "%2F", "..", "ü\u{0}\u{1F600}", " ", "A", "a", "aa", "{~", "_^", "a b\n\"'"];
+    for name in names {
+        store.put(&format!("kind/{name}"), "x", &json!(name), Precondition::IfAbsent, None).await.unwrap();
+        store.put("p", name, &json!(name), Precondition::IfAbsent, None).await.unwrap();
+        assert_eq!(store.get("p", name).await.unwrap().unwrap().id, name);
+    }
+    names.sort_unstable();
+    let listed = store.list("p", None, 100).await.unwrap().records;
+    assert_eq!(listed.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), names);
+    let mut partitions: Vec<String> = names.iter().map(|name| format!("kind/{name}")).collect();
+    partitions.push("p".to_owned());
+    assert_eq!(store.partitions().await.unwrap(), partitions);
+    for unfit in [String::new(), "/".repeat(400)] {
+        let refused = store.put("p", &unfit, &json!(1), Precondition::Always, None).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidRequest);
+    }
+}
+
+#[tokio::test]
+async fn a_partition_may_hold_more_than_a_page_of_the_service() {
+    let (_container, store) = store().await;
+    for number in 0..250 {
+        let body = json!({"text": "x".repeat(500)});
+        store.put("p", &format!("{number:03}"), &body, Precondition::IfAbsent, None).await.unwrap();
+    }
+    let page = store.list("p", Some("009"), 230).await.unwrap();
+    assert_eq!((page.records.len(), page.next.as_deref()), (230, Some("239")));
+    assert_eq!(store.count("p").await.unwrap(), 250);
+    let large = json!("x".repeat(3 << 20));
+    let refused = store.put("p", "large", &large, Precondition::Always, None).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::BodyTooLarge);
+    let fits = json!("x".repeat((2 << 20) - (5 << 10)));
+    store.put("p", "fits", &fits, Precondition::Always, None).await.unwrap();
+    assert_eq!(store.get("p", "fits").await.unwrap().unwrap().body, fits);
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_got_lost_is_known_as_ones_own() {
+    let (container, store) = store().await;
+    let lost = |operation: &str| json!({"operation": operation, "times": 1, "status": 408, "late": true});
+    container.fail(lost("create")).await;
+    let etag = store.put("p", "a", &json!(1), Precondition::IfAbsent, None).await.unwrap();
+    assert_eq!(
+        operations(&container).await,
+        json!({"create": 2, "read": 1}),
+        "the first try was done, the second refused"
+    );
+    container.fail(lost("replace")).await;
+    let etag = store.put("p", "a", &json!(2), Precondition::IfMatch(etag), None).await.unwrap();
+    let found = store.get("p", "a").await.unwrap().unwrap();
+    assert_eq!((found.body, found.etag), (json!(2), etag));
+    container.fail(lost("delete")).await;
+    assert!(store.delete("p", "a").await.unwrap(), "it was there");
+    assert!(store.get("p", "a").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn trouble_that_passes_is_not_noticed() {
+    let (container, store) = store().await;
+    store.put("p", "a", &json!(1), Precondition::Always, None).await.unwrap();
+    for fault in [
+        json!({"status": 429, "substatus": 3200, "retry_after_ms": 5}),
+        json!({"status": 449}),
+        json!({"status": 503}),
+        json!({"status": 408}),
+        json!({"status": 500}),
+        json!({"cut": true}),
+        json!({"delay_ms": 300}),
+    ] {
+        let fault = merged(fault, json!({"times": 1}));
+        container.fail(fault.clone()).await;
+        assert_eq!(store.get("p", "a").await.unwrap().map(|record| record.body), Some(json!(1)), "{fault}");
+        assert_eq!(store.list("p", None, 5).await.unwrap().records.len(), 1, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn trouble_that_lasts_ends_in_time_with_few_tries_and_the_next_call_works() {
+    let (container, store) = store().await;
+    store.put("p", "a", &json!(1), Precondition::Always, None).await.unwrap();
+    for fault in [
+        json!({"status": 429, "substatus": 3200, "retry_after_ms": 5}),
+        json!({"status": 429, "substatus": 3200, "retry_after_ms": 86_400_000}),
+        json!({"status": 503}),
+        json!({"status": 408}),
+        json!({"status": 401}),
+        json!({"status": 403}),
+        json!({"status": 500}),
+        json!({"cut": true}),
+    ] {
+        container.calls().await;
+        let fault = merged(fault, json!({"times": 100, "operation": "read"}));
+        container.fail(fault.clone()).await;
+        let begun = Instant::now();
+        let failed = store.get("p", "a").await.unwrap_err();
+        let (took, tries) = (begun.elapsed(), operations(&container).await["faults"].clone());
+        println!("{fault}: {tries} tries, {took:?}: {}", failed.chain());
+        assert_eq!(failed.kind(), ErrorKind::StoreUnavailable, "{fault}");
+        assert!(took < Duration::from_secs(15), "{fault} took {took:?}");
+        let most = if fault["cut"] == true { 4 } else { 3 };
+        assert!(tries.as_u64().unwrap() <= most, "{fault} was tried {tries} times");
+        container.heal().await;
+        assert!(store.get("p", "a").await.unwrap().is_some(), "after {fault}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_apart_from_what_is_empty() {
+    let container = Container::new().await;
+    let missing = CosmosSettings { container: "nobody-made-it".to_owned(), ..container.settings() };
+    let failed = CosmosRecords::new(missing, Clock::system()).get("p", "a").await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::StoreUnavailable, "{}", failed.chain());
+    assert!(failed.chain().contains("cannot connect to the container"), "{}", failed.chain());
+    let nobody = CosmosSettings { endpoint: "http://127.0.0.1:9".parse().unwrap(), ..container.settings() };
+    let begun = Instant::now();
+    let failed = CosmosRecords::new(nobody, Clock::system()).get("p", "a").await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::StoreUnavailable);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    println!("nobody there: {:?}: {}", begun.elapsed(), failed.chain());
+}
+
+fn merged(mut one: Value, other: Value) -> Value {
+    one.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+    one
+}
