@@ -24,6 +24,11 @@ pub(super) fn home(reader: &mut Reader<'_>, data: &Path) -> RecordHome {
 fn cosmos(reader: &mut Reader<'_>) -> Option<CosmosSettings> {
     let endpoint = reader.text("AZURE_COSMOS_ENDPOINT")?;
     let [database, container] = ["AZURE_COSMOS_DATABASE", "AZURE_COSMOS_CONTAINER"].map(|name| named(reader, name));
+    let Some(endpoint) = service_address(&endpoint) else {
+        let problem = "must be a web address without a path, with https unless it is on this machine";
+        reader.problem("AZURE_COSMOS_ENDPOINT", problem);
+        return None;
+    };
     let key = reader.secret("AZURE_COSMOS_KEY");
     let authorization = match key {
         Some(key) => CosmosAuthorization::Key(key),
@@ -32,11 +37,6 @@ fn cosmos(reader: &mut Reader<'_>) -> Option<CosmosSettings> {
             let credential = shared_key::process_credential(managed);
             CosmosAuthorization::Identity(reader.accept("AZURE_COSMOS_ENDPOINT", credential)?)
         }
-    };
-    let Some(endpoint) = service_address(&endpoint) else {
-        let problem = "must be a web address without a path, with https unless it is on this machine";
-        reader.problem("AZURE_COSMOS_ENDPOINT", problem);
-        return None;
     };
     let region = reader.text("AZURE_COSMOS_REGION");
     Some(CosmosSettings { endpoint, authorization, database, container, region })

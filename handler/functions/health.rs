@@ -38,7 +38,8 @@ async fn verdict(app: &App, kept: &Kept) -> Value {
     let (documents, index, records) = tokio::join!(
         answers(app.documents.list("", None, 1)),
         answers(app.index.status()),
-        answers(app.records.count("documents")),
+        // One record that is not there: it costs least, and may be asked for every few seconds.
+        answers(app.records.get("documents", "health")),
     );
     let mut services = Map::new();
     for (name, healthy) in [("storage", documents), ("search", index), ("records", records)] {

@@ -1,15 +1,19 @@
 //! Records in Cosmos DB: what is special about this form of the record store. The contract that it shares with the embedded
 //! form is in `record_stores.rs`.
 
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use knowledge_worker::clock::Clock;
 use knowledge_worker::error::ErrorKind;
-use knowledge_worker::stores::records::cosmos::{CosmosRecords, CosmosSettings};
+use knowledge_worker::stores::records::cosmos::{CosmosAuthorization, CosmosRecords, CosmosSettings};
 use knowledge_worker::stores::records::{Precondition, RecordStore};
 use serde_json::{Value, json};
 
-use crate::support::cosmos::Container;
+use crate::support::cosmos::{Container, KEY};
 
 /// A store on a container of its own, connected, and nothing counted yet.
 async fn store() -> (Container, CosmosRecords) {
@@ -69,14 +73,19 @@ async fn any_text_can_be_an_id_or_a_partition() {
 
 #[tokio::test]
 async fn a_partition_may_hold_more_than_a_page_of_the_service() {
-    let (_container, store) = store().await;
+    let (container, store) = store().await;
     for number in 0..250 {
         let body = json!({"text": "x".repeat(500)});
         store.put("p", &format!("{number:03}"), &body, Precondition::IfAbsent, None).await.unwrap();
     }
+    container.calls().await;
+    container.fail(json!({"times": 100, "page": 100})).await;
     let page = store.list("p", Some("009"), 230).await.unwrap();
+    assert_eq!(operations(&container).await, json!({"query": 3}), "the service gave it in pages");
     assert_eq!((page.records.len(), page.next.as_deref()), (230, Some("239")));
     assert_eq!(store.count("p").await.unwrap(), 250);
+    assert_eq!(store.partitions().await.unwrap(), ["p"]);
+    container.heal().await;
     let large = json!("x".repeat(3 << 20));
     let refused = store.put("p", "large", &large, Precondition::Always, None).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::BodyTooLarge);
@@ -156,6 +165,63 @@ async fn trouble_that_lasts_ends_in_time_with_few_tries_and_the_next_call_works(
 }
 
 #[tokio::test]
+async fn who_does_not_answer_at_all_is_not_waited_for_longer_than_a_call_may_take() {
+    let (container, store) = store().await;
+    container.fail(json!({"times": 100, "delay_ms": 120_000})).await;
+    let begun = Instant::now();
+    let failed = store.get("p", "a").await.unwrap_err();
+    println!("silence: {:?}: {}", begun.elapsed(), failed.chain());
+    assert_eq!(failed.kind(), ErrorKind::StoreUnavailable);
+    assert!(begun.elapsed() < Duration::from_secs(17), "{:?}", begun.elapsed());
+    container.heal().await;
+    assert!(store.get("p", "a").await.unwrap().is_none());
+}
+
+/// A credential that notes what it was asked for.
+#[derive(Debug, Default)]
+struct Tokens {
+    asked: Mutex<Vec<String>>,
+    refuses: bool,
+}
+
+#[async_trait]
+impl TokenCredential for Tokens {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        _options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        self.asked.lock().unwrap().push(scopes.join(" "));
+        if self.refuses {
+            return Err(azure_core::Error::with_message(azure_core::error::ErrorKind::Credential, "no role"));
+        }
+        let expires = azure_core::time::OffsetDateTime::now_utc() + azure_core::time::Duration::hours(1);
+        Ok(AccessToken::new("quokkamarmalade", expires))
+    }
+}
+
+#[tokio::test]
+async fn an_identity_signs_in_and_is_asked_with_the_first_call() {
+    let container = Container::new().await;
+    let store = |tokens: &Arc<Tokens>| {
+        let authorization = CosmosAuthorization::Identity(Arc::clone(tokens) as Arc<dyn TokenCredential>);
+        CosmosRecords::new(CosmosSettings { authorization, ..container.settings() }, Clock::system())
+    };
+    let tokens = Arc::new(Tokens::default());
+    let records = store(&tokens);
+    assert!(tokens.asked.lock().unwrap().is_empty());
+    records.put("p", "a", &json!(1), Precondition::IfAbsent, None).await.unwrap();
+    assert_eq!(records.get("p", "a").await.unwrap().unwrap().body, json!(1));
+    let asked = tokens.asked.lock().unwrap().clone();
+    assert!(!asked.is_empty() && asked.iter().all(|scope| scope == "https://cosmos.azure.com/.default"), "{asked:?}");
+
+    let refused = store(&Arc::new(Tokens { refuses: true, ..Tokens::default() })).get("p", "a").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StoreUnavailable);
+    assert!(refused.chain().contains("no role"), "{}", refused.chain());
+    assert!(!format!("{records:?}{}", refused.chain()).contains("quokkamarmalade"));
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_told_apart_from_what_is_empty() {
     let container = Container::new().await;
     let missing = CosmosSettings { container: "nobody-made-it".to_owned(), ..container.settings() };
@@ -168,6 +234,47 @@ async fn what_is_not_there_is_told_apart_from_what_is_empty() {
     assert_eq!(failed.kind(), ErrorKind::StoreUnavailable);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     println!("nobody there: {:?}: {}", begun.elapsed(), failed.chain());
+}
+
+#[tokio::test]
+async fn the_official_client_reads_and_changes_what_the_product_wrote() {
+    let (container, store) = store().await;
+    let etag = store.put("documents", "changed", &json!({"text": "ü"}), Precondition::IfAbsent, None).await.unwrap();
+    let hour = Some(Duration::from_secs(3_600));
+    store.put("documents", "a/b", &json!([1, null]), Precondition::IfAbsent, hour).await.unwrap();
+    store.put("embeddings/m", "x", &json!("AAAA"), Precondition::Always, None).await.unwrap();
+    let found = official_client(&container).await;
+    let listed = json!([
+        {"id": "a-2fb", "scope": "", "body": [1, null], "ttl": 3_602},
+        {"id": "changed", "scope": "", "body": {"text": "ü"}, "ttl": null},
+    ]);
+    assert_eq!(found["listed"], listed, "{found}");
+    assert_eq!(found["paths"], json!(["/kind", "/scope"]));
+    assert_eq!(found["default_ttl"], -1);
+    assert_eq!(found["kinds"], json!(["documents", "documents", "embeddings"]));
+    assert_eq!((&found["etag"], &found["second"]), (&json!(etag), &json!("refused")));
+
+    let stale = store.put("documents", "changed", &json!(1), Precondition::IfMatch(etag), None).await.unwrap_err();
+    assert_eq!(stale.kind(), ErrorKind::PreconditionFailed);
+    let by_the_client = store.get("documents", "changed").await.unwrap().unwrap();
+    assert_eq!(by_the_client.body, json!({"by": "the client"}));
+    store.put("documents", "changed", &json!(1), Precondition::IfMatch(by_the_client.etag), None).await.unwrap();
+}
+
+/// Runs the official client for Python, and returns what it prints.
+async fn official_client(container: &Container) -> Value {
+    // It is installed here when the script that runs the tests has not done it.
+    let command = "set -e; source scripts/lib/prepare; need_python_packages cosmos-client azure_cosmos.txt
+        exec python -B tests/python/azure_cosmos.py \"$@\"";
+    let settings = container.settings();
+    let output = tokio::process::Command::new("bash")
+        .args(["-c", command, "bash", settings.endpoint.as_str(), KEY, &settings.database, &settings.container])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .output();
+    let output = output.await.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {stderr}"))
 }
 
 fn merged(mut one: Value, other: Value) -> Value {

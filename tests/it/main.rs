@@ -23,6 +23,7 @@ mod command_line;
 mod contract;
 mod convergence;
 mod cosmos;
+mod cosmos_app;
 mod documents;
 mod embeddings;
 mod evaluate;

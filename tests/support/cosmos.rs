@@ -7,7 +7,7 @@ use uuid::Uuid;
 /// The database that the emulator has at start.
 const DATABASE: &str = "knowledge-worker";
 /// It asks for no key, but the client wants to sign with one.
-const KEY: &str = "a2V5";
+pub const KEY: &str = "a2V5";
 
 /// A container of its own for a test, made as an operator makes it.
 pub struct Container {
@@ -72,6 +72,11 @@ impl Container {
         assert_eq!(self.http.delete(&path).send().await.unwrap().status(), 204);
         calls
     }
+}
+
+/// Settings as most take them.
+pub fn borrowed<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the script that runs the tests says where its servers are")]

@@ -39,6 +39,9 @@ pub struct Fault {
     /// When to come again, as the service says it.
     #[serde(default)]
     retry_after_ms: Option<u64>,
+    /// How many items a page has at most, however large the caller wants it.
+    #[serde(default)]
+    pub page: Option<u32>,
     /// Whether the connection breaks in the middle of the answer.
     #[serde(default)]
     cut: bool,

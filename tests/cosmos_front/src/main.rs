@@ -63,7 +63,7 @@ async fn serve(
     State(front): State<Arc<Front>>,
     method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    mut headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
     let call = Call::of(&method, uri.path(), &headers);
@@ -73,6 +73,9 @@ async fn serve(
         if let Some(answer) = fault.answer().filter(|_| !fault.late) {
             front.control.count(call.as_ref(), "faults", 0.0);
             return answer;
+        }
+        if let Some(page) = fault.page {
+            headers.insert("x-ms-max-item-count", page.into());
         }
     }
     let answer = execute(&front, &method, &uri, &headers, body).await;

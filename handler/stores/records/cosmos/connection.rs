@@ -13,7 +13,9 @@ use std::time::Duration;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_data_cosmos::clients::ContainerClient;
 use azure_data_cosmos::diagnostics::DiagnosticsContext;
-use azure_data_cosmos::options::{OperationOptionsBuilder, Region, ThrottlingRetryOptionsBuilder};
+use azure_data_cosmos::options::{
+    ConnectionPoolOptions, OperationOptionsBuilder, Region, ThrottlingRetryOptionsBuilder,
+};
 use azure_data_cosmos::{
     AccountEndpoint, AccountReference, CosmosClientBuilder, CosmosError, CosmosRuntime, RoutingStrategy,
 };
@@ -25,7 +27,7 @@ use url::Url;
 use crate::error::{Error, ErrorKind};
 
 /// The longest that one call may take, its retries included.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a call is tried again that the service throttled.
 const MAX_THROTTLE_RETRIES: u32 = 2;
 /// How often a call is tried again that failed, in another region where there is one. Each of these tries the driver repeats
@@ -33,6 +35,8 @@ const MAX_THROTTLE_RETRIES: u32 = 2;
 const MAX_FAILOVER_RETRIES: u32 = 1;
 /// How long the service may make one call wait between tries in all.
 const MAX_THROTTLED: Duration = Duration::from_secs(10);
+/// How long account and container may take to tell of themselves. Nobody else can connect meanwhile.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the driver looks at the machine's load, which only its diagnostics use: as seldom as it lets us.
 const LOAD_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -166,7 +170,9 @@ async fn connect(settings: &CosmosSettings) -> Result<ContainerClient, CosmosErr
         .with_max_failover_retry_count(MAX_FAILOVER_RETRIES)
         .with_max_session_retry_count(MAX_FAILOVER_RETRIES)
         .build();
-    let runtime = CosmosRuntime::builder().with_cpu_refresh_interval(LOAD_INTERVAL).build().await?;
+    let pool = ConnectionPoolOptions::builder().with_max_metadata_request_timeout(CONNECT_TIMEOUT).build()?;
+    let runtime =
+        CosmosRuntime::builder().with_connection_pool(pool).with_cpu_refresh_interval(LOAD_INTERVAL).build().await?;
     let client = CosmosClientBuilder::new()
         .with_runtime(runtime)
         .with_default_operation_options(operation)
@@ -218,4 +224,11 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Service(e) | Self::Unconnected(e) => e.source(),
+            Self::Timeout | Self::Interrupted => None,
+        }
+    }
+}

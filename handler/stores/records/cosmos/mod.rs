@@ -19,7 +19,7 @@ use azure_core::http::Etag;
 use azure_data_cosmos::clients::ContainerClient;
 use azure_data_cosmos::feed::FeedScope;
 use azure_data_cosmos::models::ItemResponse;
-use azure_data_cosmos::options::{ItemWriteOptions, Precondition as ItemPrecondition};
+use azure_data_cosmos::options::{ItemWriteOptions, MaxItemCountHint, Precondition as ItemPrecondition, QueryOptions};
 use azure_data_cosmos::{CosmosError, Query};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -91,8 +91,10 @@ impl CosmosRecords {
         scope: FeedScope,
         query: Result<Query, CosmosError>,
     ) -> Result<Vec<T>> {
+        // The service makes its pages as large as it can; when told nothing it stops at a hundred items.
+        let options = QueryOptions::default().with_max_item_count(MaxItemCountHint::ServerDecides);
         let ask = |container: ContainerClient| async move {
-            let mut pages = container.query_items::<T>(query?, scope, None).await?.into_pages();
+            let mut pages = container.query_items::<T>(query?, scope, Some(options)).await?.into_pages();
             let mut found = Vec::new();
             while let Some(page) = pages.next().await {
                 let page = page?;
