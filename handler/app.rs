@@ -67,7 +67,7 @@ impl App {
             );
         }
         let documents = open_blobs(&config.documents)?;
-        let records = open_records(&config.records, &clock)?;
+        let records = open_records(&config, &clock)?;
         let index = Arc::new(open_index(&config, &clock)?);
         let embeddings = config.embedding.clone().map(OpenAiEmbeddings::open).transpose()?;
         let embeddings = embeddings.map(|server| Arc::new(EmbeddingModel::open_ai(server)));
@@ -117,9 +117,9 @@ fn open_blobs(home: &BlobHome) -> Result<Arc<dyn BlobStore>> {
     })
 }
 
-fn open_records(home: &RecordHome, clock: &Clock) -> Result<Arc<dyn RecordStore>> {
-    Ok(match home {
-        RecordHome::File(file) => Arc::new(SqliteRecords::open(file, clock.clone())?),
+fn open_records(config: &Config, clock: &Clock) -> Result<Arc<dyn RecordStore>> {
+    Ok(match &config.records {
+        RecordHome::File => Arc::new(SqliteRecords::open(&config.data.join("records.db"), clock.clone())?),
         RecordHome::Cosmos(settings) => Arc::new(CosmosRecords::new(settings.clone(), clock.clone())),
     })
 }

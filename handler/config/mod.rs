@@ -144,7 +144,7 @@ impl Config {
             documents,
             documents_container: reader.text("DOCUMENTS_CONTAINER").unwrap_or_default(),
             index,
-            records: records::home(&mut reader, &data),
+            records: records::home(&mut reader),
             backups,
             backup_keep: bounded(&mut reader, "BACKUP_KEEP", 0, 10_000),
             language,

@@ -1,7 +1,5 @@
 //! Where records are among the settings: in a file of this machine, or at Cosmos DB.
 
-use std::path::{Path, PathBuf};
-
 use super::search::service_address;
 use super::source::Reader;
 use crate::stores::records::cosmos::{CosmosAuthorization, CosmosSettings};
@@ -10,15 +8,15 @@ use crate::stores::shared_key;
 /// Where records are.
 #[derive(Clone, Debug)]
 pub enum RecordHome {
-    /// In a SQLite file of this machine.
-    File(PathBuf),
+    /// In a SQLite file of the data folder.
+    File,
     /// In a container of Cosmos DB.
     Cosmos(CosmosSettings),
 }
 
-/// Reads where records are; in a file of the data folder when no account is named. Problems are the reader's.
-pub(super) fn home(reader: &mut Reader<'_>, data: &Path) -> RecordHome {
-    cosmos(reader).map_or_else(|| RecordHome::File(data.join("records.db")), RecordHome::Cosmos)
+/// Reads where records are; in a file when no account is named. Problems are the reader's.
+pub(super) fn home(reader: &mut Reader<'_>) -> RecordHome {
+    cosmos(reader).map_or(RecordHome::File, RecordHome::Cosmos)
 }
 
 fn cosmos(reader: &mut Reader<'_>) -> Option<CosmosSettings> {

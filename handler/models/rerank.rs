@@ -123,7 +123,7 @@ mod tests {
             (r#"{"results":[]}"#, "0 scores for 2"),
             (r#"{"results":[{"index":0,"relevance_score":1},{"index":0,"relevance_score":1}]}"#, "told apart"),
             (r#"{"results":[{"index":0,"relevance_score":1},{"index":2,"relevance_score":1}]}"#, "told apart"),
-            (r#"{"results":[{"index":0,"relevance_score":1e39},{"index":1,"relevance_score":1}]}"#, "no number"),
+            (r#"{"results":[{"index":0,"relevance_score":1e39},{"index":1,"relevance_score":1}]}"#, "number"),
             (r#"{"results":[{"index":0,"relevance_score":null},{"index":1,"relevance_score":1}]}"#, "null"),
             (r#"{"results":[{"index":-1,"relevance_score":1}]}"#, "-1"),
             (r#"[{"index":0,"score":1}]"#, "invalid type"),

@@ -124,7 +124,7 @@ fn the_readme_has_the_table_of_settings() {
 
 #[test]
 fn every_setting_of_the_table_is_read() {
-    let sources = ["mod.rs", "models.rs", "search.rs", "source.rs"]
+    let sources = ["mod.rs", "models.rs", "records.rs", "search.rs", "source.rs"]
         .map(|file| fs::read_to_string(root().join("handler/config").join(file)).unwrap());
     for setting in SETTINGS.iter().filter(|setting| !setting.reserved) {
         let quoted = format!("\"{}\"", setting.name);

@@ -261,6 +261,16 @@ async fn the_official_client_reads_and_changes_what_the_product_wrote() {
     store.put("documents", "changed", &json!(1), Precondition::IfMatch(by_the_client.etag), None).await.unwrap();
 }
 
+#[test]
+fn the_emulator_is_that_of_the_driver_that_is_shipped() {
+    let version = |lock: &str| {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(lock)).unwrap();
+        let (_, rest) = text.split_once("name = \"azure_data_cosmos_driver\"\nversion = \"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    assert_eq!(version("Cargo.lock"), version("tests/cosmos_front/Cargo.lock"));
+}
+
 /// Runs the official client for Python, and returns what it prints.
 async fn official_client(container: &Container) -> Value {
     // It is installed here when the script that runs the tests has not done it.

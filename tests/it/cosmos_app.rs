@@ -160,6 +160,16 @@ async fn nobody_is_called_before_somebody_asks() {
     assert!(!test.data().join("records.db").exists());
 }
 
+#[test]
+fn an_evaluation_leaves_the_records_of_the_product_alone() {
+    let place = Place::new();
+    let set = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/beir");
+    // Nobody listens there: whoever asked for a record would fail.
+    let settings = [("AZURE_COSMOS_ENDPOINT", "http://127.0.0.1:9"), ("AZURE_COSMOS_KEY", "a2V5")];
+    place.run_with(&settings, &["evaluate", set, "--json"]).assert_status(0);
+    place.run_with(&settings, &["documents"]).assert_status(1);
+}
+
 #[tokio::test]
 async fn an_outage_of_records_is_told_and_the_next_event_goes_through() {
     let container = Container::new().await;

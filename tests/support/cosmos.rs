@@ -24,8 +24,10 @@ impl Container {
             address: address(),
             http: reqwest::Client::new(),
         };
-        let paths = json!({"paths": ["/kind", "/scope"], "kind": "MultiHash", "version": 2});
-        let made = json!({"id": container.name, "partitionKey": paths, "defaultTtl": -1});
+        // The very definition that the README gives to operators.
+        let told: Value = serde_json::from_str(include_str!("../../docs/cosmos-container.json")).unwrap();
+        let mut made = told["properties"]["resource"].clone();
+        made["id"] = json!(container.name);
         let answer =
             container.http.post(format!("{}/dbs/{DATABASE}/colls", container.address)).json(&made).send().await;
         assert_eq!(answer.unwrap().status(), 201);

@@ -1,6 +1,6 @@
 //! The record store in a container of Azure Cosmos DB, through the official client. Any number of instances share it.
 //!
-//! The container's partition key has two levels, `/kind` and `/scope` ([`names`]). Every call names both, so each of them goes
+//! The container's partition key has two levels, `/kind` and `/scope` (`names.rs`). Every call names both, so each of them goes
 //! to one partition; only [`RecordStore::partitions`], which nothing but a backup asks, looks at all. A logical partition
 //! holds 20 GB and does 10,000 request units a second, so what grows without end has to be spread over scopes by its owner.
 //!

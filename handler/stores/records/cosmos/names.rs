@@ -104,6 +104,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn written_ids_come_back_and_keep_their_order(one in any::<String>(), other in any::<String>()) {
             let (written, beside) = (encode_any(&one), encode_any(&other));
