@@ -12,7 +12,7 @@ use crate::chat::kept::KeptAnswers;
 use crate::chat::retriever::Retriever;
 use crate::chat::{Chat, ChatSettings};
 use crate::clock::Clock;
-use crate::config::{BlobHome, Config};
+use crate::config::{BlobHome, Config, RecordHome};
 use crate::error::Result;
 use crate::index::Index;
 use crate::index::azure_search::AzureSearchIndex;
@@ -31,6 +31,7 @@ use crate::stores::blobs::BlobStore;
 use crate::stores::blobs::azure::AzureBlobs;
 use crate::stores::blobs::local::LocalBlobs;
 use crate::stores::records::RecordStore;
+use crate::stores::records::cosmos::CosmosRecords;
 use crate::stores::records::sqlite::SqliteRecords;
 
 /// Everything a function can call.
@@ -71,8 +72,7 @@ impl App {
             );
         }
         let documents = open_blobs(&config.documents)?;
-        let records: Arc<dyn RecordStore> =
-            Arc::new(SqliteRecords::open(&config.data.join("records.db"), clock.clone())?);
+        let records = open_records(&config, &clock)?;
         let index = Arc::new(open_index(&config, &clock)?);
         let embeddings = config.embedding.clone().map(OpenAiEmbeddings::open).transpose()?;
         let embeddings = embeddings.map(|server| Arc::new(EmbeddingModel::open_ai(server)));
@@ -128,6 +128,13 @@ fn open_blobs(home: &BlobHome) -> Result<Arc<dyn BlobStore>> {
     Ok(match home {
         BlobHome::Folder(folder) => Arc::new(LocalBlobs::open(folder)?),
         BlobHome::Container { account, container } => Arc::new(AzureBlobs::open(account, container)?),
+    })
+}
+
+fn open_records(config: &Config, clock: &Clock) -> Result<Arc<dyn RecordStore>> {
+    Ok(match &config.records {
+        RecordHome::File => Arc::new(SqliteRecords::open(&config.data.join("records.db"), clock.clone())?),
+        RecordHome::Cosmos(settings) => Arc::new(CosmosRecords::new(settings.clone(), clock.clone())),
     })
 }
 

@@ -5,6 +5,7 @@ mod address;
 mod cache;
 mod identity;
 mod models;
+mod records;
 mod search;
 mod secrets;
 pub mod settings;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use azure_core::credentials::TokenCredential;
 
 use self::cache::CacheSettings;
+pub use self::records::RecordHome;
 use self::source::{Problem, Reader, Source};
 use crate::document::Principal;
 use crate::identity::Identity;
@@ -85,6 +87,8 @@ pub struct Config {
     pub index: BlobHome,
     /// The search service that holds the index, if one does.
     pub search: Option<AzureSearchSettings>,
+    /// Where records are.
+    pub records: RecordHome,
     /// Where backups are.
     pub backups: BlobHome,
     /// How many of them are kept; with 0 the timer makes none.
@@ -165,6 +169,7 @@ impl Config {
             documents,
             documents_container: reader.text("DOCUMENTS_CONTAINER").unwrap_or_default(),
             index,
+            records: records::home(&mut reader, &credential),
             backups,
             backup_keep: bounded(&mut reader, "BACKUP_KEEP", 0, 10_000),
             language,

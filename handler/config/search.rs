@@ -51,7 +51,7 @@ pub(super) fn service(
 }
 
 /// The address of a service that is sent a key or a token: never in the clear over a network.
-fn service_address(text: &str) -> Option<Url> {
+pub(super) fn service_address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     (is_safe_for_secrets(&url) && is_bare && url.password().is_none()).then_some(url)

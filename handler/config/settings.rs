@@ -84,6 +84,17 @@ pub const SETTINGS: &[Setting] = &[
         "7",
         "Complete backups that are kept; older ones are thrown away. With 0 all are kept and the timer makes none.",
     ),
+    unset(
+        "AZURE_COSMOS_ENDPOINT",
+        "Address of an Azure Cosmos DB account, `https://NAME.documents.azure.com`: records are there then, shared by all instances, and not in a file of this machine.",
+    ),
+    secret("AZURE_COSMOS_KEY", "The account's key, for an emulator or local work. Default: the identity of the app."),
+    plain("AZURE_COSMOS_DATABASE", "knowledge-worker", "The database there."),
+    plain("AZURE_COSMOS_CONTAINER", "records", "The container there, with the partition key `/kind`, `/scope`."),
+    unset(
+        "AZURE_COSMOS_REGION",
+        "The Azure region this runs in, for example `West Europe`: nearer replicas are asked first. Default: the account's own order.",
+    ),
     plain("MAX_DOCUMENT_SIZE", "10485760", "Bytes; a larger document is refused."),
     plain(
         "MAX_DOCUMENTS_PER_USER",

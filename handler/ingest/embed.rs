@@ -149,16 +149,17 @@ impl Embedder {
         values.map(|values| Embedding { space: Arc::clone(&space), values: values.clone() }).collect()
     }
 
-    /// The part of the record store that is about this model.
-    fn partition(&self) -> String {
-        format!("embeddings/{}", self.model.word())
+    /// The part of the record store that holds the embedding of a text by this model. There are sixteen, by the first digit
+    /// of the hash, because one partition of a shared store holds 20 GB: some two million embeddings.
+    fn partition(&self, key: &str) -> String {
+        format!("embeddings/{}/{}", self.model.word(), key.get(..1).unwrap_or_default())
     }
 
     /// What is there already. A record that cannot be read is none.
     async fn kept(&self, keys: &[String]) -> Result<Known> {
-        let (partition, mut known) = (self.partition(), Known::new());
+        let mut known = Known::new();
         for key in keys {
-            if let Some(record) = self.cache.get(&partition, key).await?
+            if let Some(record) = self.cache.get(&self.partition(key), key).await?
                 && let Some(vector) = vector_of(&record.body)
             {
                 known.insert(key.clone(), vector);
@@ -169,7 +170,7 @@ impl Embedder {
 
     async fn keep(&self, key: &str, vector: &[f32]) -> Result<()> {
         let body = body_of(vector);
-        self.cache.put(&self.partition(), key, &body, Precondition::Always, Some(KEPT)).await.map(|_| ())
+        self.cache.put(&self.partition(key), key, &body, Precondition::Always, Some(KEPT)).await.map(|_| ())
     }
 }
 

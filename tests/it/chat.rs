@@ -124,7 +124,11 @@ async fn a_model_that_refuses_or_is_away_is_told_plainly() {
     assert!(away.status.is_server_error(), "{away:?}");
     let streamed = lines(&test.post("/api/chat/stream", &protocol("When does the ferry to Lindesvik leave?")).await);
     assert!(streamed.last().unwrap()["error"].as_str().is_some(), "{streamed:?}");
-    assert!(test.send(crate::support::app::get("/api/health")).await.json()["status"] == "healthy");
+    let health = test.send(crate::support::app::get("/api/health")).await.json();
+    assert_eq!(
+        (&health["services"]["openai"], &health["services"]["search"]),
+        (&json!("unhealthy"), &json!("healthy"))
+    );
 }
 
 fn lines(answer: &Answer) -> Vec<Value> {

@@ -250,6 +250,8 @@ fn wrong_settings_are_all_named_and_nothing_starts() {
         ("OPENAI_BASE_URL", "canary"),
         ("EVIDENCE_THRESHOLD", "7"),
         ("DOCUMENTS_CONTAINER", "CANARY!"),
+        ("AZURE_COSMOS_ENDPOINT", "http://canary.example/"),
+        ("AZURE_COSMOS_CONTAINER", "canary/one"),
     ];
     let expected = wrong.iter().map(|(name, _)| if *name == "OPENAI_BASE_URL" { "OPENAI_MODEL" } else { name });
     let expected: Vec<&str> = expected.collect();

@@ -19,10 +19,12 @@ use knowledge_worker::ingest::pipeline::Ingest;
 use knowledge_worker::stores::blobs::BlobStore;
 use knowledge_worker::stores::blobs::local::LocalBlobs;
 use knowledge_worker::stores::records::RecordStore;
+use knowledge_worker::stores::records::cosmos::{CosmosRecords, CosmosSettings};
 use knowledge_worker::stores::records::sqlite::SqliteRecords;
 use proptest::prelude::*;
 
 use crate::support::app::{document_name, program};
+use crate::support::cosmos::Container;
 use crate::support::dying::{DyingBlobs, DyingRecords, Life};
 
 /// Something that happens.
@@ -62,13 +64,15 @@ struct World {
     folder: tempfile::TempDir,
     clock: Clock,
     config: Config,
+    /// Where records are at Cosmos DB; without it they are in a file.
+    cosmos: Option<CosmosSettings>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(cosmos: Option<CosmosSettings>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::from_source(&Source::default(), program()).unwrap();
-        Self { folder, clock: Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()), config }
+        Self { folder, clock: Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()), config, cosmos }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -80,8 +84,11 @@ impl World {
         let blobs = |path: &Path| -> Arc<dyn BlobStore> {
             Arc::new(DyingBlobs(Arc::new(LocalBlobs::open(path).unwrap()), life.clone()))
         };
-        let records = SqliteRecords::open(&self.path("records.db"), self.clock.clone()).unwrap();
-        let records: Arc<dyn RecordStore> = Arc::new(DyingRecords(Arc::new(records), life.clone()));
+        let records: Arc<dyn RecordStore> = match &self.cosmos {
+            None => Arc::new(SqliteRecords::open(&self.path("records.db"), self.clock.clone()).unwrap()),
+            Some(settings) => Arc::new(CosmosRecords::new(settings.clone(), self.clock.clone())),
+        };
+        let records: Arc<dyn RecordStore> = Arc::new(DyingRecords(records, life.clone()));
         let settings =
             SegmentSettings { cache: self.path("cache"), refresh: Duration::ZERO, language: self.config.language };
         let segments = SegmentIndex::new(blobs(&self.path("index")), settings, self.clock.clone());
@@ -159,24 +166,45 @@ fn text_of(document: u8, version: u8) -> String {
     format!("The harbour number {document} in its version {version}.")
 }
 
+/// What can be found and what is in storage when all is at rest after some steps.
+async fn at_rest(world: &World, steps: &[Step]) -> (BTreeMap<String, Vec<String>>, BTreeMap<String, Vec<String>>) {
+    for step in steps {
+        world.happen(step).await;
+        for (name, texts) in world.findable().await {
+            assert_eq!(texts.len(), 1, "{name} is visible in more than one version: {texts:?}");
+        }
+    }
+    // Time passes until whoever died is known to be dead; then the timer runs as it always does.
+    world.clock.advance(Duration::from_secs(3_600));
+    world.timer(&Life::of(i64::MAX)).await;
+    (world.findable().await, world.stored())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn at_rest_the_index_holds_what_storage_holds(steps in prop::collection::vec(step(), 1..25)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = runtime();
+        let (findable, stored) = runtime.block_on(async { at_rest(&World::new(None), &steps).await });
+        prop_assert_eq!(findable, stored);
+        runtime.shutdown_background();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 50, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_with_records_in_cosmos_db(steps in prop::collection::vec(step(), 1..25)) {
+        let runtime = runtime();
         let (findable, stored) = runtime.block_on(async {
-            let world = World::new();
-            for step in &steps {
-                world.happen(step).await;
-                for (name, texts) in world.findable().await {
-                    assert_eq!(texts.len(), 1, "{name} is visible in more than one version: {texts:?}");
-                }
-            }
-            // Time passes until whoever died is known to be dead; then the timer runs as it always does.
-            world.clock.advance(Duration::from_secs(3_600));
-            world.timer(&Life::of(i64::MAX)).await;
-            (world.findable().await, world.stored())
+            let container = Container::new().await;
+            at_rest(&World::new(Some(container.settings())), &steps).await
         });
         prop_assert_eq!(findable, stored);
         runtime.shutdown_background();

@@ -61,6 +61,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("azure_security_keyvault_secrets", &["key_vault.rs"]),
     ("redis::", &["cache/redis.rs"]),
     ("moka", &["cache/mod.rs"]),
+    ("azure_data_cosmos", &["stores/records/cosmos/"]),
     ("rusqlite", &["stores/records/sqlite.rs"]),
     ("async_openai", &["models/openai/"]),
     ("reqwest", &["ingest/fetch.rs", "models/openai/", "index/azure_search/client.rs"]),

@@ -26,6 +26,8 @@ mod chat;
 mod command_line;
 mod contract;
 mod convergence;
+mod cosmos;
+mod cosmos_app;
 mod documents;
 mod embeddings;
 mod evaluate;

@@ -5,15 +5,24 @@ use std::time::Duration;
 
 use knowledge_worker::clock::Clock;
 use knowledge_worker::error::ErrorKind;
+use knowledge_worker::stores::records::cosmos::CosmosRecords;
 use knowledge_worker::stores::records::sqlite::SqliteRecords;
 use knowledge_worker::stores::records::{Precondition, RecordStore};
 use serde_json::json;
 
+use crate::support::cosmos::Container;
+
 /// Runs one check on every form, with a clock that the check moves.
 async fn on_every_form<F: Future<Output = ()>>(check: impl Fn(Arc<dyn RecordStore>, Clock) -> F) {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+    let clock = start();
     check(Arc::new(SqliteRecords::open(&folder.path().join("new/records.db"), clock.clone()).unwrap()), clock).await;
+    let (container, clock) = (Container::new().await, start());
+    check(Arc::new(CosmosRecords::new(container.settings(), clock.clone())), clock).await;
+}
+
+fn start() -> Clock {
+    Clock::manual("2026-01-01T00:00:00Z".parse().unwrap())
 }
 
 #[tokio::test]
@@ -105,12 +114,9 @@ async fn an_expired_record_is_as_absent_as_one_that_never_was() {
     .await;
 }
 
-#[tokio::test]
-async fn two_processes_share_one_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let open = || SqliteRecords::open(&folder.path().join("records.db"), Clock::system()).unwrap();
-    let (one, two) = (open(), open());
-    let writers = [one, two].map(|store| {
+/// Two processes that count in one record, each fifty times: nothing is counted twice or lost.
+async fn count_together(open: impl Fn() -> Arc<dyn RecordStore>) {
+    let writers = [open(), open()].map(|store| {
         tokio::spawn(async move {
             for _ in 0..50 {
                 loop {
@@ -131,4 +137,16 @@ async fn two_processes_share_one_file() {
         writer.await.unwrap();
     }
     assert_eq!(open().get("p", "counter").await.unwrap().unwrap().body, json!(100));
+}
+
+#[tokio::test]
+async fn two_processes_share_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    count_together(|| Arc::new(SqliteRecords::open(&folder.path().join("records.db"), Clock::system()).unwrap())).await;
+}
+
+#[tokio::test]
+async fn two_processes_share_one_container() {
+    let container = Container::new().await;
+    count_together(|| Arc::new(CosmosRecords::new(container.settings(), Clock::system()))).await;
 }

@@ -129,6 +129,14 @@ impl FunctionsApp {
         Self { host, options, ..self }
     }
 
+    /// The same app on a machine that has none of what the handler kept in its data folder.
+    pub async fn restart_on_an_empty_folder(self) -> Self {
+        self.host.stop().await;
+        fs::remove_dir_all(self.folder.path().join("data")).expect("the folder is there");
+        let host = StandIn::start(self.options.clone()).await.expect("the host starts");
+        Self { host, ..self }
+    }
+
     /// The data folder of the handler.
     pub fn data(&self) -> std::path::PathBuf {
         self.folder.path().join("data")

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod azurite;
+pub mod cosmos;
 pub mod dying;
 pub mod functions_app;
 pub mod process;

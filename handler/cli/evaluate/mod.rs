@@ -18,7 +18,7 @@ use self::report::Report;
 use crate::app::App;
 use crate::cli::ingest::progress;
 use crate::clock::Clock;
-use crate::config::{BlobHome, Config};
+use crate::config::{BlobHome, Config, RecordHome};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Queries that are under way at once.
@@ -93,7 +93,7 @@ fn apart(config: Config, folder: &Path, documents: PathBuf) -> Config {
     let index = BlobHome::Folder(folder.join("index"));
     let backups = BlobHome::Folder(folder.join("backups"));
     let documents = BlobHome::Folder(documents);
-    Config { data: folder.to_owned(), index, search: None, backups, documents, ..config }
+    Config { data: folder.to_owned(), index, search: None, records: RecordHome::File, backups, documents, ..config }
 }
 
 /// Reads every document and says how long that took. One that cannot be read is told, and the others are asked.

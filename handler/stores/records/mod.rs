@@ -1,5 +1,6 @@
 //! Record stores: small JSON bodies found by partition and id, with an ETag and an optional time to live.
 
+pub mod cosmos;
 pub mod sqlite;
 
 use std::fmt::Debug;
