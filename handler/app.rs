@@ -13,6 +13,8 @@ use crate::chat::retriever::Retriever;
 use crate::chat::{Chat, ChatSettings};
 use crate::clock::Clock;
 use crate::config::{BlobHome, Config, RecordHome};
+use crate::conversations::Conversations;
+use crate::conversations::once::Once;
 use crate::error::Result;
 use crate::index::Index;
 use crate::index::azure_search::AzureSearchIndex;
@@ -54,6 +56,10 @@ pub struct App {
     pub retriever: Arc<Retriever>,
     /// How questions become answers.
     pub chat: Arc<Chat>,
+    /// What was asked and answered.
+    pub conversations: Conversations,
+    /// What makes repeated requests one.
+    pub once: Once,
     /// What instances share beside the stores, where there is one.
     pub redis: Option<Arc<Redis>>,
     /// The time.
@@ -115,7 +121,23 @@ impl App {
             keep: config.backup_keep,
         };
         let fetcher = Fetcher::new(fetch_settings(&config), Laboratory::default());
-        Ok(Self { config, documents, records, index, ingest, backups, fetcher, retriever, chat, redis, clock })
+        let conversations = Conversations::new(Arc::clone(&records), clock.clone(), config.conversation_time);
+        let once = Once::new(Arc::clone(&records), clock.clone(), config.invocation_timeout);
+        Ok(Self {
+            config,
+            documents,
+            records,
+            index,
+            ingest,
+            backups,
+            fetcher,
+            retriever,
+            chat,
+            conversations,
+            once,
+            redis,
+            clock,
+        })
     }
 
     /// The longest that maintenance may work, so that it can still say what it did before the invocation must end.

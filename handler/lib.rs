@@ -8,6 +8,7 @@ pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conversations;
 pub mod crash;
 pub mod dialects;
 pub mod document;

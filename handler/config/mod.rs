@@ -115,6 +115,8 @@ pub struct Config {
     pub embedding_price: Option<f64>,
     /// The reranker; the index's order without one.
     pub rerank: Option<RerankSettings>,
+    /// How long conversations are kept; not at all with zero.
+    pub conversation_time: Duration,
     /// Passages an answer may rest on.
     pub chat_passages: usize,
     /// Characters of a question.
@@ -184,6 +186,7 @@ impl Config {
             embedding: models::embedding(&mut reader, &credential),
             embedding_price: models::embedding_price(&mut reader),
             rerank: models::rerank(&mut reader),
+            conversation_time: Duration::from_secs(reader.number("CONVERSATION_DAYS", 0, 3_650) * 86_400),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars: bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000),
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),

@@ -218,6 +218,11 @@ pub const SETTINGS: &[Setting] = &[
         "REDIS_PASSWORD",
         "A password or access key. Without one the identity of the app signs in at a `rediss://` address.",
     ),
+    plain(
+        "CONVERSATION_DAYS",
+        "30",
+        "Questions and answers of a conversation, and what was said of them, are kept this long; 0 keeps none.",
+    ),
     plain("CHAT_PASSAGES", "6", "Passages that an answer may rest on."),
     plain("MAX_MESSAGE_LENGTH", "1000", "Characters of a question."),
     plain("MAX_ANSWER_TOKENS", "800", "Tokens a model may answer with."),

@@ -10,10 +10,12 @@ use crate::error::{Error, Result};
 use crate::models::Usage;
 
 /// Reads `messages`, the last of them the question. The `context` of a request may hold anything; `filter` in it says where
-/// to look, and nothing else in it changes anything.
+/// to look, `conversation_id` which conversation it belongs to, and nothing else in it changes anything.
 pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
     let messages = fields::array(body.take("messages"), "messages", limits)?;
-    let filter = filter::read(&body.take("context")["filter"], "context.filter")?;
+    let context = body.take("context");
+    let filter = filter::read(&context["filter"], "context.filter")?;
+    let conversation = fields::conversation(&context["conversation_id"], "context.conversation_id")?;
     let session_state = body.take("sessionState");
     body.finish("`messages`, `context` and `sessionState`")?;
     let Some((last, earlier)) = messages.split_last() else {
@@ -26,8 +28,8 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
         _ => return Err(invalid(&format!("`messages[{at}]`, the last one, is not from the user"))),
     }
     let question = fields::question(&last["content"], &format!("messages[{at}].content"), limits)?;
-    let echo = Echo { dialect: Dialect::AiChatProtocol, session_state };
-    Ok(Decoded { request: ChatRequest { question, history, filter }, echo })
+    let echo = Echo { dialect: Dialect::AiChatProtocol, session_state, turn: None };
+    Ok(Decoded { request: ChatRequest { question, history, filter }, conversation, echo })
 }
 
 /// A complete answer.
@@ -49,6 +51,7 @@ pub(super) fn whole(echo: &Echo, events: &[ChatEvent]) -> Value {
             ChatEvent::Text(_) | ChatEvent::Citation(_) => {}
         }
     }
+    name_the_turn(echo, &mut context);
     context["thoughts"] = Value::Array(thoughts);
     context["followup_questions"] = json!([]);
     json!({
@@ -62,11 +65,16 @@ pub(super) fn whole(echo: &Echo, events: &[ChatEvent]) -> Value {
 pub(super) fn line(echo: &Echo, event: &ChatEvent) -> Option<Value> {
     let said = |content: &str| Some(json!({ "delta": { "content": content } }));
     match event {
-        ChatEvent::Context(found) => Some(json!({
-            "delta": { "role": "assistant" },
-            "context": { "data_points": data_points(found), "thoughts": [search_thought(found)], "followup_questions": [] },
-            "sessionState": echo.session_state,
-        })),
+        ChatEvent::Context(found) => {
+            let mut context = json!({
+                "data_points": data_points(found),
+                "thoughts": [search_thought(found)],
+                "followup_questions": [],
+            });
+            name_the_turn(echo, &mut context);
+            let role = json!({ "role": "assistant" });
+            Some(json!({ "delta": role, "context": context, "sessionState": echo.session_state }))
+        }
         ChatEvent::Text(text) => said(text),
         ChatEvent::Citation(citation) => said(&inline(citation)),
         ChatEvent::Usage(usage) => Some(json!({ "delta": {}, "context": { "thoughts": [usage_thought(*usage)] } })),
@@ -80,6 +88,14 @@ pub(super) fn line(echo: &Echo, event: &ChatEvent) -> Option<Value> {
             },
             "sessionState": echo.session_state,
         })),
+    }
+}
+
+/// Says in a context which turn of which conversation this is.
+fn name_the_turn(echo: &Echo, context: &mut Value) {
+    if let Some((conversation, turn)) = &echo.turn {
+        context["conversation_id"] = json!(conversation);
+        context["turn"] = json!(turn);
     }
 }
 

@@ -74,6 +74,15 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
+/// The id of a conversation, if one is given.
+pub(super) fn conversation(given: &Value, field: &str) -> Result<Option<String>> {
+    match given {
+        Value::Null => Ok(None),
+        Value::String(id) => Ok(Some(id.clone())),
+        _ => Err(invalid(&format!("`{field}` is not a string"))),
+    }
+}
+
 /// A refusal that can be mended by sending something else.
 pub(super) fn invalid(sentence: &str) -> Error {
     Error::new(ErrorKind::InvalidRequest, sentence)

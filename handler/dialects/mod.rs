@@ -56,6 +56,8 @@ pub struct RequestLimits {
 pub struct Decoded {
     /// What is asked.
     pub request: ChatRequest,
+    /// The conversation that it belongs to, as the caller calls it. Its history then comes from there.
+    pub conversation: Option<String>,
     /// What the answer needs to know of the request.
     pub echo: Echo,
 }
@@ -67,6 +69,8 @@ pub struct Echo {
     pub dialect: Dialect,
     /// A value of the client's own that goes back unchanged.
     pub session_state: Value,
+    /// The conversation, and the number of this turn in it.
+    pub turn: Option<(String, u32)>,
 }
 
 impl fmt::Debug for Echo {
@@ -101,7 +105,7 @@ pub async fn collect(events: impl Stream<Item = Result<ChatEvent>> + Send) -> Re
 pub fn encode_whole(echo: &Echo, events: &[ChatEvent], now: DateTime<Utc>) -> Value {
     match echo.dialect {
         Dialect::AiChatProtocol => ai_chat_protocol::whole(echo, events),
-        Dialect::Simple => simple::whole(events, now),
+        Dialect::Simple => simple::whole(echo, events, now),
     }
 }
 
@@ -126,7 +130,7 @@ pub fn encode_stream(
                 }
             }
             Dialect::Simple => match collect(events).await {
-                Ok(events) => yield bytes_of(&simple::whole(&events, now)),
+                Ok(events) => yield bytes_of(&simple::whole(&echo, &events, now)),
                 Err(error) => yield bytes_of(&error_body(echo.dialect, &error, now)),
             },
         }

@@ -9,7 +9,7 @@ use super::{Decoded, Dialect, Echo, RequestLimits, text_of};
 use crate::chat::{ChatEvent, ChatRequest, filter};
 use crate::error::{Error, Result};
 
-/// Reads `message` and, when they are there, `conversation_history` and `filter`.
+/// Reads `message` and, when they are there, `conversation_id`, `conversation_history` and `filter`.
 pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
     let message = body.take("message");
     let history = match body.take("conversation_history") {
@@ -17,27 +17,33 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
         given => fields::array(given, "conversation_history", limits)?,
     };
     let filter = filter::read(&body.take("filter"), "filter")?;
-    body.finish("`message`, `conversation_history` and `filter`")?;
+    let conversation = fields::conversation(&body.take("conversation_id"), "conversation_id")?;
+    body.finish("`message`, `conversation_id`, `conversation_history` and `filter`")?;
     let question = fields::question(&message, "message", limits)?;
     let history = fields::turns(&history, "conversation_history")?;
-    let echo = Echo { dialect: Dialect::Simple, session_state: Value::Null };
-    Ok(Decoded { request: ChatRequest { question, history, filter }, echo })
+    let echo = Echo { dialect: Dialect::Simple, session_state: Value::Null, turn: None };
+    Ok(Decoded { request: ChatRequest { question, history, filter }, conversation, echo })
 }
 
 /// A complete answer.
-pub(super) fn whole(events: &[ChatEvent], now: DateTime<Utc>) -> Value {
+pub(super) fn whole(echo: &Echo, events: &[ChatEvent], now: DateTime<Utc>) -> Value {
     let citations = events.iter().find_map(|event| match event {
         ChatEvent::Done(done) => Some(&done.citations),
         _ => None,
     });
-    json!({
+    let mut whole = json!({
         "success": true,
         "response": text_of(events),
         "function_calls": [],
         "timestamp": timestamp(now),
         "error": null,
         "citations": citations.map_or(&[][..], Vec::as_slice),
-    })
+    });
+    if let Some((conversation, turn)) = &echo.turn {
+        whole["conversation_id"] = json!(conversation);
+        whole["turn"] = json!(turn);
+    }
+    whole
 }
 
 /// A failure.

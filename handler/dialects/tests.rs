@@ -33,7 +33,7 @@ fn decodes_the_ai_chat_protocol() {
     let history: Vec<(Role, &str)> =
         decoded.request.history.iter().map(|turn| (turn.role, turn.text.as_str())).collect();
     assert_eq!(history, [(Role::User, "Hi"), (Role::Assistant, "Hello.")]);
-    assert_eq!(decoded.echo, Echo { dialect: Dialect::AiChatProtocol, session_state: json!({"id": 7}) });
+    assert_eq!(decoded.echo, Echo { dialect: Dialect::AiChatProtocol, session_state: json!({"id": 7}), turn: None });
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn events() -> Vec<ChatEvent> {
 }
 
 fn echo(dialect: Dialect) -> Echo {
-    Echo { dialect, session_state: json!("s") }
+    Echo { dialect, session_state: json!("s"), turn: None }
 }
 
 async fn lines(dialect: Dialect, events: Vec<Result<ChatEvent>>) -> Vec<Value> {

@@ -1,18 +1,20 @@
-//! `POST /api/chat`: a question, answered as a whole. Changes nothing, so it may be repeated.
+//! `POST /api/chat`: a question, answered as a whole. Asked again it is answered again, unless it
+//! has an `Idempotency-Key`; a turn is kept where it names a conversation.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::answering;
 use crate::access;
 use crate::app::App;
 use crate::chat::ChatEvent;
-use crate::chat::answer::answer;
 use crate::dialects::{self, Decoded, Dialect, RequestLimits};
 use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,20 +39,31 @@ pub struct Asked {
     pub dialect: Dialect,
     /// What is asked, or what is wrong with it.
     pub decoded: Result<Decoded>,
+    /// The headers that it came with.
+    pub headers: HeaderMap,
+    /// The bytes that it came as.
+    pub body: Bytes,
 }
 
 /// Reads a request for an answer.
 pub async fn read(app: &App, request: Request) -> Asked {
     let principal = access::principal(request.headers());
-    let body: Result<Bytes> = if is_json(request.headers()) {
+    let headers = request.headers().clone();
+    let body: Result<Bytes> = if is_json(&headers) {
         read_body(request.into_body(), MAX_BODY_BYTES).await
     } else {
         Err(Error::new(ErrorKind::UnsupportedMediaType, "send the question as application/json"))
     };
     let limits = RequestLimits { question_chars: app.config.max_message_chars, messages: MAX_MESSAGES };
     match body {
-        Ok(body) => Asked { principal, dialect: Dialect::of_body(&body), decoded: dialects::decode(&body, limits) },
-        Err(e) => Asked { principal, dialect: Dialect::AiChatProtocol, decoded: Err(e) },
+        Ok(body) => {
+            let (dialect, decoded) = (Dialect::of_body(&body), dialects::decode(&body, limits));
+            Asked { principal, dialect, decoded, headers, body }
+        }
+        Err(e) => {
+            let (dialect, body) = (Dialect::AiChatProtocol, Bytes::new());
+            Asked { principal, dialect, decoded: Err(e), headers, body }
+        }
     }
 }
 
@@ -63,8 +76,9 @@ pub fn refuse(app: &App, dialect: Dialect, error: &Error, id: &RequestId) -> Res
 async fn chat(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
     let asked = read(&app, request).await;
     let answered: Result<Value> = async {
-        let Decoded { request, echo } = asked.decoded?;
-        let events: Vec<ChatEvent> = dialects::collect(answer(Arc::clone(&app.chat), asked.principal, request)).await?;
+        let (echo, events) =
+            answering::begin(&app, asked.principal, asked.decoded?, &asked.headers, &asked.body).await?;
+        let events: Vec<ChatEvent> = dialects::collect(events).await?;
         Ok(dialects::encode_whole(&echo, &events, app.clock.now()))
     }
     .await;

@@ -1,5 +1,5 @@
 //! `POST /api/chat/stream`: a question, answered a line at a time while the answer is made. A caller who leaves stops the
-//! work. Changes nothing, so it may be repeated.
+//! work. Asked again it is answered again, unless it has an `Idempotency-Key`; a turn is kept where it names a conversation.
 
 use std::sync::Arc;
 
@@ -11,10 +11,9 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::chat;
+use super::{answering, chat};
 use crate::app::App;
-use crate::chat::answer::answer;
-use crate::dialects::{self, Decoded, JSON_LINES};
+use crate::dialects::{self, JSON_LINES};
 use crate::host::problem;
 use crate::host::server::RequestId;
 
@@ -28,11 +27,14 @@ pub fn routes() -> Router<Arc<App>> {
 
 async fn stream(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
     let asked = chat::read(&app, request).await;
-    let Decoded { request, echo } = match asked.decoded {
-        Ok(decoded) => decoded,
+    let begun = match asked.decoded {
+        Ok(decoded) => answering::begin(&app, asked.principal, decoded, &asked.headers, &asked.body).await,
+        Err(e) => Err(e),
+    };
+    let (echo, mut events) = match begun {
+        Ok(begun) => begun,
         Err(e) => return chat::refuse(&app, asked.dialect, &e, &id),
     };
-    let mut events = Box::pin(answer(Arc::clone(&app.chat), asked.principal, request));
     // What fails before the first line can still be answered with a status of its own.
     let first = match events.next().await {
         Some(Err(e)) => return chat::refuse(&app, asked.dialect, &e, &id),

@@ -1,12 +1,15 @@
 //! The functions of the product: the registry, and the routers made from it. One file for each function: it parses, makes
 //! one domain call and maps the answer. A function is here, in `function-definitions/`, and nowhere else.
 
+pub mod answering;
 pub mod backup;
 pub mod chat;
 pub mod chat_stream;
+pub mod conversations;
 pub mod document_events;
 pub mod document_poison;
 pub mod documents;
+pub mod feedback;
 pub mod health;
 pub mod ingest_document;
 pub mod maintain_index;
@@ -70,6 +73,8 @@ macro_rules! function {
 pub const FUNCTIONS: &[Function] = &[
     function!(chat, Run::Http(chat::routes)),
     function!(chat_stream, Run::Http(chat_stream::routes)),
+    function!(conversations, Run::Http(conversations::routes)),
+    function!(feedback, Run::Http(feedback::routes)),
     function!(search, Run::Http(search::routes)),
     function!(documents, Run::Http(documents::routes)),
     function!(upload, Run::Http(upload::routes)),

@@ -23,11 +23,15 @@ const SHARED: &[&str] = &[
 const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["cli", "ingest"]),
     ("cli", &["config", "app", "backup", "functions", "host", "chat", "ingest", "index", "stores"]),
-    ("functions", &["app", "backup", "host", "access", "dialects", "chat", "ingest", "index", "stores"]),
+    (
+        "functions",
+        &["app", "backup", "conversations", "host", "access", "dialects", "chat", "ingest", "index", "stores"],
+    ),
+    ("conversations", &["chat", "models", "stores"]),
     ("dialects", &["chat", "models"]),
     ("access", &["stores"]),
     ("cache", &[]),
-    ("app", &["config", "backup", "cache", "chat", "ingest", "index", "models", "stores"]),
+    ("app", &["config", "backup", "cache", "chat", "conversations", "ingest", "index", "models", "stores"]),
     ("chat", &["cache", "index", "models"]),
     ("ingest", &["index", "models", "stores"]),
     ("backup", &["index", "stores"]),

@@ -26,6 +26,7 @@ mod chat;
 mod command_line;
 mod contract;
 mod convergence;
+mod conversations;
 mod cosmos;
 mod cosmos_app;
 mod documents;

@@ -1,0 +1,152 @@
+//! Doing once what is asked several times with the same `Idempotency-Key`. What enters is a key and the body it came with;
+//! what leaves is leave to answer, or the answer that was given.
+//! Header: <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::stream::{BoxStream, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::{body, read};
+use crate::chat::ChatEvent;
+use crate::clock::Clock;
+use crate::document::{Principal, content_hash};
+use crate::error::{Error, ErrorKind, Result};
+use crate::stores::records::{Precondition, RecordStore};
+
+/// How long an answer is given again.
+const KEPT: Duration = Duration::from_secs(86_400);
+/// Characters of a key.
+const KEY_CHARS: usize = 255;
+
+/// Answers by key.
+#[derive(Clone, Debug)]
+pub struct Once {
+    records: Arc<dyn RecordStore>,
+    clock: Clock,
+    /// An answer that began longer ago is not coming any more: its process is gone.
+    longest: TimeDelta,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// The hash of the body that the key came with.
+    body: String,
+    /// Whoever answers has until then.
+    until: DateTime<Utc>,
+    /// The answer, when it is whole.
+    events: Option<Vec<ChatEvent>>,
+    /// The turn of a conversation that it is.
+    turn: Option<u32>,
+}
+
+/// What to do with a request.
+pub enum Asked {
+    /// Answer it.
+    First(Leave),
+    /// Give this answer again, and say which turn of its conversation it is.
+    Again(Vec<ChatEvent>, Option<u32>),
+}
+
+/// Leave to answer one request.
+pub struct Leave {
+    once: Once,
+    partition: String,
+    id: String,
+    kept: Kept,
+    etag: String,
+    is_over: bool,
+}
+
+impl Once {
+    /// Keys in a record store; an answer may take `longest`.
+    pub fn new(records: Arc<dyn RecordStore>, clock: Clock, longest: Duration) -> Self {
+        Self { records, clock, longest: TimeDelta::from_std(longest).unwrap_or(TimeDelta::minutes(15)) }
+    }
+
+    /// Looks whether a request with this key has come before. `KeyInUse` while it is being answered, `KeyReused` when it came
+    /// with another body.
+    pub async fn ask(&self, principal: &Principal, key: &str, body_bytes: &[u8]) -> Result<Asked> {
+        if key.is_empty() || key.chars().count() > KEY_CHARS || !key.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+            let sentence = "an Idempotency-Key has 1 to 255 printable ASCII characters";
+            return Err(Error::new(ErrorKind::InvalidRequest, sentence));
+        }
+        let (partition, id) = (format!("once/{}", principal.owner()), content_hash(key.as_bytes()));
+        let hash = content_hash(body_bytes);
+        let mut precondition = Precondition::IfAbsent;
+        if let Some(record) = self.records.get(&partition, &id).await? {
+            let etag = record.etag.clone();
+            let kept: Kept = read(record)?;
+            match kept.events {
+                _ if kept.body != hash => return Err(reused()),
+                Some(events) => return Ok(Asked::Again(events, kept.turn)),
+                None if self.clock.now() < kept.until => return Err(in_use()),
+                // Whoever had the leave is gone.
+                None => precondition = Precondition::IfMatch(etag),
+            }
+        }
+        let kept = Kept { body: hash, until: self.clock.now() + self.longest, events: None, turn: None };
+        match self.records.put(&partition, &id, &body(&kept)?, precondition, Some(KEPT)).await {
+            Ok(etag) => Ok(Asked::First(Leave { once: self.clone(), partition, id, kept, etag, is_over: false })),
+            Err(e) if e.kind() == ErrorKind::PreconditionFailed => Err(in_use()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Leave {
+    /// Notes which turn of its conversation the answer is.
+    pub fn is_turn(&mut self, number: u32) {
+        self.kept.turn = Some(number);
+    }
+
+    /// Passes an answer on and keeps it. One that fails or is left gives the key free, so that the next try is a first one.
+    pub fn record(mut self, answer: BoxStream<'static, Result<ChatEvent>>) -> BoxStream<'static, Result<ChatEvent>> {
+        async_stream::stream! {
+            let mut events = Vec::new();
+            for await event in answer {
+                if let Ok(event) = &event {
+                    events.push(event.clone());
+                }
+                if matches!(&event, Ok(ChatEvent::Done(_))) {
+                    self.keep(std::mem::take(&mut events)).await;
+                }
+                yield event;
+            }
+        }
+        .boxed()
+    }
+
+    async fn keep(&mut self, events: Vec<ChatEvent>) {
+        self.is_over = true;
+        self.kept.events = Some(events);
+        let Ok(body) = body(&self.kept) else { return };
+        let precondition = Precondition::IfMatch(self.etag.clone());
+        if let Err(e) = self.once.records.put(&self.partition, &self.id, &body, precondition, Some(KEPT)).await {
+            tracing::warn!(error.code = e.kind().row().code, "an answer could not be kept under its key");
+        }
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.is_over {
+            return;
+        }
+        let (records, partition, id) = (Arc::clone(&self.once.records), self.partition.clone(), self.id.clone());
+        runtime.spawn(async move {
+            let _given_free = records.delete(&partition, &id).await;
+        });
+    }
+}
+
+fn in_use() -> Error {
+    Error::new(ErrorKind::KeyInUse, "a request with this Idempotency-Key is just being answered")
+}
+
+fn reused() -> Error {
+    Error::new(ErrorKind::KeyReused, "this Idempotency-Key came with another body before")
+}

@@ -1,0 +1,71 @@
+//! From a decoded question to its answer, for every route that answers: the conversation it belongs to, and a key that makes a
+//! repeated request the same request.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use futures_util::stream::{self, BoxStream, StreamExt};
+
+use crate::app::App;
+use crate::chat::ChatEvent;
+use crate::chat::answer::answer;
+use crate::conversations::ConversationId;
+use crate::conversations::once::{Asked, Leave};
+use crate::dialects::{Decoded, Echo};
+use crate::document::Principal;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The header that makes repeated requests one.
+pub const KEY_HEADER: &str = "idempotency-key";
+
+/// The events of an answer.
+pub type Events = BoxStream<'static, Result<ChatEvent>>;
+
+/// Begins to answer. `body` is what came with the key, if one came.
+pub async fn begin(
+    app: &Arc<App>,
+    principal: Principal,
+    decoded: Decoded,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Echo, Events)> {
+    let Decoded { mut request, conversation, mut echo } = decoded;
+    let conversation = conversation.filter(|_| app.conversations.are_kept());
+    let conversation = conversation.as_deref().map(ConversationId::parse).transpose()?;
+    let named = |turn: u32| conversation.as_ref().map(|id| (id.as_str().to_owned(), turn));
+    let mut leave = match key(headers)? {
+        None => None,
+        Some(key) => match app.once.ask(&principal, key, body).await? {
+            Asked::First(leave) => Some(leave),
+            Asked::Again(events, turn) => {
+                echo.turn = turn.and_then(named);
+                return Ok((echo, stream::iter(events.into_iter().map(Ok)).boxed()));
+            }
+        },
+    };
+    let Some(id) = &conversation else {
+        return Ok((echo, kept(leave, answer(Arc::clone(&app.chat), principal, request).boxed())));
+    };
+    let stored = app.conversations.history(&principal, id, app.chat.settings.history_turns).await?;
+    if !stored.is_empty() {
+        request.history = stored;
+    }
+    let open = app.conversations.begin(&principal, id, request.question.as_str()).await?;
+    echo.turn = named(open.number());
+    leave.iter_mut().for_each(|leave| leave.is_turn(open.number()));
+    let events = open.record(answer(Arc::clone(&app.chat), principal, request).boxed());
+    Ok((echo, kept(leave, events)))
+}
+
+fn kept(leave: Option<Leave>, events: Events) -> Events {
+    match leave {
+        Some(leave) => leave.record(events),
+        None => events,
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<&str>> {
+    let Some(value) = headers.get(KEY_HEADER) else { return Ok(None) };
+    let unfit = |_| Error::new(ErrorKind::InvalidRequest, "the Idempotency-Key is not printable ASCII");
+    value.to_str().map(Some).map_err(unfit)
+}

@@ -1,0 +1,51 @@
+//! `POST /api/feedback`: what somebody says of an answer they were given. Said again, the later word counts.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Router};
+use serde::Deserialize;
+
+use crate::access;
+use crate::app::App;
+use crate::conversations::ConversationId;
+use crate::conversations::feedback::Rating;
+use crate::error::Result;
+use crate::host::problem;
+use crate::host::server::{RequestId, read_json};
+
+/// Bytes of a request.
+const MAX_BODY_BYTES: usize = 16 << 10;
+/// What a request looks like.
+const EXAMPLE: &str = "{\"conversation_id\": \"…\", \"turn\": 1, \"rating\": \"up\" or \"down\", \"comment\": \"…\"}";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FeedbackRequest {
+    conversation_id: String,
+    turn: u32,
+    rating: Rating,
+    comment: Option<String>,
+}
+
+/// The function's routes.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/api/feedback", post(rate))
+}
+
+async fn rate(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+    let principal = access::principal(request.headers());
+    let rated: Result<()> = async {
+        let said: FeedbackRequest = read_json(request, MAX_BODY_BYTES, "the feedback", EXAMPLE).await?;
+        let conversation = ConversationId::parse(&said.conversation_id)?;
+        app.conversations.rate(&principal, &conversation, said.turn, said.rating, said.comment).await
+    }
+    .await;
+    match rated {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(e) => problem::respond(&e, &id.0),
+    }
+}
