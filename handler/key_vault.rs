@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
-use azure_core::error::ErrorKind as ClientErrorKind;
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
@@ -134,18 +133,9 @@ impl VaultSecret {
             Ok(Ok(Some(value))) => Ok(value),
             Ok(Ok(None)) => Err(failed(Some(Reason::NotThere)).caused_by("it has no value")),
             // Of the client's words none are quoted: they may hold what the vault sent.
-            Ok(Err(e)) => Err(failed(reason(&e)).caused_by(format!("{:?}", e.http_status()))),
+            Ok(Err(e)) => Err(failed(Reason::of_client(&e)).caused_by(format!("{:?}", e.http_status()))),
             Err(_) => Err(failed(Some(Reason::TooSlow))),
         }
-    }
-}
-
-fn reason(error: &azure_core::Error) -> Option<Reason> {
-    match (error.http_status(), error.kind()) {
-        (Some(status), _) => Reason::of_status(status.into()),
-        (None, ClientErrorKind::Credential) => Some(Reason::NoToken),
-        (None, ClientErrorKind::Connection | ClientErrorKind::Io) => Some(Reason::of_network(error)),
-        (None, _) => None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod backup;
+pub mod doctor;
 pub mod documents;
 pub mod evaluate;
 mod filter;
@@ -88,6 +89,8 @@ enum Command {
     /// Put back index and records from a backup
     #[command(after_help = backup::RESTORE_HELP)]
     Restore(backup::RestoreArgs),
+    /// See whether everything that is depended on lets this program in, and how to grant what is missing
+    Doctor,
     /// Show every setting, its value and where it came from
     Settings(settings::SettingsArgs),
 }
@@ -136,6 +139,7 @@ pub fn run(program: PathBuf) -> ExitCode {
             Command::Index(args) => index::run(&app, args, json).await,
             Command::Backup(args) => backup::run(&app, args, json).await,
             Command::Restore(args) => backup::restore(&app, args, json).await,
+            Command::Doctor => doctor::run(&app, json).await,
             Command::Settings(_) | Command::Evaluate(_) => unreachable!("handled before the parts were opened"),
         }
     })

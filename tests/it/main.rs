@@ -28,6 +28,7 @@ mod contract;
 mod convergence;
 mod cosmos;
 mod cosmos_app;
+mod doctor;
 mod documents;
 mod embeddings;
 mod evaluate;
