@@ -284,6 +284,8 @@ fn ends(token: &AccessToken) -> DateTime<Utc> {
 /// Somebody else's words about a failure, on one line, not too many, and without anything that looks like a token.
 fn without_tokens(error: &azure_core::Error) -> String {
     let text = innermost(error).to_string();
+    // The library points to its manual after each cause.
+    let text = text.split(" To troubleshoot").next().unwrap_or_default();
     let words = text.split_whitespace().map(|word| if word.contains("eyJ") { "…" } else { word });
     let line = words.collect::<Vec<_>>().join(" ");
     line.chars().take(400).collect()

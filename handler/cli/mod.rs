@@ -120,7 +120,12 @@ pub fn run(program: PathBuf) -> ExitCode {
         return block_on(async move { host::run(open(config)?, port).await });
     };
     let is_server = matches!(command, Command::Serve(_));
-    let log_level = if is_server { config.log_level } else { config.log_level.min(tracing::Level::WARN) };
+    let log_level = match command {
+        Command::Serve(_) => config.log_level,
+        // It tells every failure itself.
+        Command::Doctor => config.log_level.min(tracing::Level::ERROR),
+        _ => config.log_level.min(tracing::Level::WARN),
+    };
     telemetry::start(log_level, if is_server { LogReader::Machine } else { LogReader::Person });
     let json = cli.shared.json;
     if let Command::Evaluate(args) = command {
