@@ -35,7 +35,7 @@ const PAUSE: TimeDelta = TimeDelta::seconds(30);
 /// A token may take this long to come. The login of a developer starts a program.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// While the one at hand is good it may take this part of the time.
-const PART_AHEAD: u32 = 4;
+const PART_AHEAD: u32 = 10;
 
 /// How this process signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
