@@ -12,6 +12,7 @@ use crate::fake_openai::{FakeOpenAi, Refusal, Script};
 use crate::fake_search::{FakeSearch, Trouble};
 use crate::support::azurite;
 use crate::support::process::{Place, Ran};
+use crate::support::redis::RedisServer;
 
 /// A place with an identity of the platform, and whatever services a test adds.
 struct Cloud {
@@ -82,7 +83,9 @@ async fn in_the_cloud_it_makes_the_calls_that_the_product_makes() {
     let (search, model) = (FakeSearch::start().await, FakeOpenAi::start().await);
     let vault = FakeKeyVault::start(&[("rerank-key", "k3y")]).await;
     model.push(Script::new(&["yes"]));
+    let redis = RedisServer::start(&["default on >s3cret ~* +@all"]).await;
     let mut settings = storage();
+    settings.extend([("REDIS_URL", redis.url()), ("REDIS_PASSWORD", "s3cret".to_owned())]);
     settings.extend([
         ("AZURE_SEARCH_ENDPOINT", search.url()),
         ("AZURE_OPENAI_ENDPOINT", model.url().trim_end_matches("/v1").to_owned()),
@@ -97,14 +100,14 @@ async fn in_the_cloud_it_makes_the_calls_that_the_product_makes() {
     let cloud = Cloud::with(&settings).await;
     let ran = cloud.doctor().await.assert_status(1);
     let told = ran.json();
-    for part in ["documents", "index", "backups", "records", "secret", "chat model", "embedding model"] {
+    for part in ["documents", "index", "backups", "records", "redis", "secret", "chat model", "embedding model"] {
         assert_eq!(of(&told, part)["ok"], true, "{told}");
     }
     assert_advice(&told, "reranker", "nobody answers", "whether the service runs");
     assert_eq!(model.requests().len(), 2, "one chat and one embedding, as small as can be");
     assert!(!search.requests("").is_empty());
     for text in [&ran.stdout, &ran.stderr] {
-        assert!(!text.contains("eyJ") && !text.contains("k3y"), "{text}");
+        assert!(!text.contains("eyJ") && !text.contains("k3y") && !text.contains("s3cret"), "{text}");
     }
 }
 
@@ -122,7 +125,9 @@ async fn what_is_missing_comes_with_the_command_that_grants_it() {
         search.trouble(Trouble::of("", 403));
         model.push(Refusal::new(404, json!({"error": {"code": "DeploymentNotFound"}})));
     }
+    let redis = RedisServer::start(&["default off", "somebody-else on >s3cret ~* +@all"]).await;
     let cloud = Cloud::with(&[
+        ("REDIS_URL", redis.url()),
         ("AZURE_STORAGE_BLOB_ENDPOINT", storage.url()),
         ("AZURE_SEARCH_ENDPOINT", search.url()),
         ("AZURE_OPENAI_ENDPOINT", model.url().trim_end_matches("/v1").to_owned()),
@@ -140,6 +145,7 @@ async fn what_is_missing_comes_with_the_command_that_grants_it() {
     assert_advice(&told, "backups", "writing", &role("Storage Blob Data Contributor"));
     assert_advice(&told, "index", "may not do this", &role("Search Service Contributor"));
     assert_advice(&told, "secret", "`embedding-key`", &role("Key Vault Secrets User"));
+    assert_advice(&told, "redis", "proof of who asks", "--object-id 22222222-2222-2222-2222-222222222222");
     assert_advice(&told, "chat model", "not there", "name of the deployment");
     assert_eq!(of(&told, "embedding model")["ok"], false);
     let for_people = cloud.run(&["doctor"]).await.assert_status(1).stdout;

@@ -22,11 +22,18 @@ pub(super) enum Access {
     Identity(Resource),
 }
 
-/// A resource of Azure, and the roles that the product needs on it.
+/// A resource of Azure, and what the product has to be granted on it.
 pub(super) struct Resource {
-    roles: &'static [&'static str],
-    kind: &'static str,
     name: String,
+    grant: Grant,
+}
+
+/// How rights on a resource are granted.
+enum Grant {
+    /// Roles of the platform, on a resource of a kind.
+    Roles { kind: &'static str, roles: &'static [&'static str] },
+    /// A command of the service's own, with NAME and PRINCIPAL_ID in it.
+    Command(&'static str),
 }
 
 /// Whom rights are granted to.
@@ -36,43 +43,60 @@ pub(super) struct Grantee(Option<String>);
 impl Resource {
     /// A storage account.
     pub(super) fn storage(endpoint: &str) -> Self {
-        Self::new(&["Storage Blob Data Contributor"], "Microsoft.Storage/storageAccounts", endpoint)
+        Self::with_roles(endpoint, "Microsoft.Storage/storageAccounts", &["Storage Blob Data Contributor"])
     }
 
     /// A search service: one role for the index itself, one for what is in it.
     pub(super) fn search(endpoint: &str) -> Self {
         let roles = &["Search Service Contributor", "Search Index Data Contributor"];
-        Self::new(roles, "Microsoft.Search/searchServices", endpoint)
+        Self::with_roles(endpoint, "Microsoft.Search/searchServices", roles)
     }
 
     /// A resource of Azure OpenAI.
     pub(super) fn open_ai(endpoint: &str) -> Self {
-        Self::new(&["Cognitive Services OpenAI User"], "Microsoft.CognitiveServices/accounts", endpoint)
+        Self::with_roles(endpoint, "Microsoft.CognitiveServices/accounts", &["Cognitive Services OpenAI User"])
     }
 
     /// A Key Vault.
     pub(super) fn vault(address: &str) -> Self {
-        Self::new(&["Key Vault Secrets User"], "Microsoft.KeyVault/vaults", address)
+        Self::with_roles(address, "Microsoft.KeyVault/vaults", &["Key Vault Secrets User"])
     }
 
-    fn new(roles: &'static [&'static str], kind: &'static str, address: &str) -> Self {
-        // The first part of the host's name is the name of the resource.
-        let host = Url::parse(address).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-        let name = host.split('.').next().unwrap_or_default().to_owned();
-        Self { roles, kind, name }
+    /// An Azure Managed Redis.
+    pub(super) fn redis(address: &str) -> Self {
+        let command = "az redisenterprise database access-policy-assignment create --cluster-name NAME \
+            --resource-group GROUP --database-name default --access-policy-name default \
+            --access-policy-assignment-name knowledgeworker --object-id PRINCIPAL_ID";
+        Self { name: first_part(address), grant: Grant::Command(command) }
     }
 
-    /// The commands that give somebody the roles.
+    fn with_roles(address: &str, kind: &'static str, roles: &'static [&'static str]) -> Self {
+        Self { name: first_part(address), grant: Grant::Roles { kind, roles } }
+    }
+
+    /// The commands that let somebody in.
     fn grant(&self, grantee: &Grantee) -> String {
-        let who = grantee.0.as_deref().unwrap_or("PRINCIPAL_ID");
-        let (kind, name) = (self.kind, &self.name);
+        let (who, name) = (grantee.0.as_deref().unwrap_or("PRINCIPAL_ID"), &self.name);
+        let (kind, roles) = match &self.grant {
+            Grant::Command(command) => return command.replace("NAME", name).replace("PRINCIPAL_ID", who),
+            Grant::Roles { kind, roles } => (kind, roles),
+        };
         let find = format!("az resource list --resource-type {kind} --name {name} --query '[0].id' -o tsv");
-        let commands = self
-            .roles
+        let commands = roles
             .iter()
             .map(|role| format!("az role assignment create --assignee {who} --role \"{role}\" --scope \"$({find})\""));
         commands.collect::<Vec<_>>().join("\n")
     }
+
+    fn is_search(&self) -> bool {
+        matches!(self.grant, Grant::Roles { kind: "Microsoft.Search/searchServices", .. })
+    }
+}
+
+/// The first part of the name of a host, which is the name of the resource.
+fn first_part(address: &str) -> String {
+    let host = Url::parse(address).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    host.split('.').next().unwrap_or_default().to_owned()
 }
 
 impl Grantee {
@@ -105,11 +129,15 @@ pub(super) fn how(error: &Error, access: &Access, grantee: &Grantee) -> Option<S
         (Reason::NotAllowed, Access::Identity(resource)) => {
             format!("grant the role; it acts after some minutes:\n{}", resource.grant(grantee))
         }
-        (Reason::NotKnown, Access::Identity(resource)) if resource.kind.contains("Search") => format!(
+        (Reason::NotKnown, Access::Identity(resource)) if resource.is_search() => format!(
             "let the service accept tokens: az search service update --name {} --resource-group GROUP \
              --auth-options aadOrApiKey --aad-auth-failure-mode http403",
             resource.name
         ),
+        // Redis says no more than that it does not know the user.
+        (Reason::NotKnown, Access::Identity(resource)) if matches!(resource.grant, Grant::Command(_)) => {
+            format!("let the identity in:\n{}", resource.grant(grantee))
+        }
         (Reason::NotKnown, Access::Identity(_)) => {
             "the identity has to belong to the tenant of the resource; see AZURE_CLIENT_ID and AZURE_TENANT_ID".to_owned()
         }
@@ -165,6 +193,9 @@ mod tests {
         check(Reason::NotKnown, &search, "az search service update --name s1 ");
         let vault = Access::Identity(Resource::vault("https://v1.vault.azure.net/secrets/key"));
         check(Reason::NotAllowed, &vault, "--role \"Key Vault Secrets User\"");
+        let redis = Access::Identity(Resource::redis("rediss://r1.westeurope.redis.azure.net:10000"));
+        check(Reason::NotKnown, &redis, "--cluster-name r1 ");
+        check(Reason::NotKnown, &redis, "--object-id 22-ab");
         check(Reason::NotKnown, &Access::Key("AZURE_SEARCH_API_KEY"), "AZURE_SEARCH_API_KEY");
         check(Reason::NoToken, &storage, "");
     }

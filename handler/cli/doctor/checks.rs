@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Check;
 use super::advice::{Access, Grantee, Resource};
 use crate::app::App;
+use crate::cache::redis::{RedisAccess, RedisSettings};
 use crate::config::BlobHome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity;
@@ -43,6 +44,10 @@ pub(super) fn all(app: &App) -> Vec<Check<'_>> {
     }
     add("backups", app.backups.store.location(), storage(&config.backups), blobs(&app.backups.store).boxed());
     add("records", config.data.display().to_string(), Access::Local, records(&app.records).boxed());
+    if let (Some(redis), Some(settings)) = (&app.redis, &config.cache.redis) {
+        let work = async { redis.ping().await.map(|()| "answers".to_owned()) };
+        add("redis", redis.location(), shared_cache(settings), work.boxed());
+    }
     for secret in &config.vault_secrets {
         let access = Access::Identity(Resource::vault(&secret.place()));
         add("secret", secret.place(), access, async { secret.value().await.map(|_| "fetched".to_owned()) }.boxed());
@@ -194,5 +199,13 @@ fn model(settings: &OpenAiSettings) -> Access {
         Some((Authorization::Identity(_), endpoint)) => Access::Identity(Resource::open_ai(endpoint)),
         Some((Authorization::Key(_), _)) => Access::Key("the server's …_API_KEY"),
         Some((Authorization::Nothing, _)) | None => Access::Open,
+    }
+}
+
+fn shared_cache(settings: &RedisSettings) -> Access {
+    match settings.access {
+        RedisAccess::Open => Access::Open,
+        RedisAccess::Password { .. } => Access::Key("REDIS_PASSWORD"),
+        RedisAccess::Identity { .. } => Access::Identity(Resource::redis(settings.address.as_str())),
     }
 }
