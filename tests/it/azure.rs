@@ -138,6 +138,7 @@ async fn a_process_that_starts_calls_nobody() {
     let (identity, redis) = (format!("{plain}/msi/token"), somebody.url("rediss"));
     let settings = [
         ("REDIS_URL", redis.as_str()),
+        ("AZURE_COSMOS_ENDPOINT", &secure),
         ("IDENTITY_ENDPOINT", identity.as_str()),
         ("IDENTITY_HEADER", "x"),
         ("AZURE_CLIENT_ID", "11111111-1111-1111-1111-111111111111"),

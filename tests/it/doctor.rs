@@ -11,6 +11,7 @@ use crate::fake_azure::tls::{self, TlsServer};
 use crate::fake_openai::{FakeOpenAi, Refusal, Script};
 use crate::fake_search::{FakeSearch, Trouble};
 use crate::support::azurite;
+use crate::support::cosmos::Container;
 use crate::support::process::{Place, Ran};
 use crate::support::redis::RedisServer;
 
@@ -85,6 +86,8 @@ async fn in_the_cloud_it_makes_the_calls_that_the_product_makes() {
     model.push(Script::new(&["yes"]));
     let redis = RedisServer::start(&["default on >s3cret ~* +@all"]).await;
     let mut settings = storage();
+    let records = Container::new().await;
+    settings.extend(records.variables());
     settings.extend([("REDIS_URL", redis.url()), ("REDIS_PASSWORD", "s3cret".to_owned())]);
     settings.extend([
         ("AZURE_SEARCH_ENDPOINT", search.url()),
@@ -126,7 +129,9 @@ async fn what_is_missing_comes_with_the_command_that_grants_it() {
         model.push(Refusal::new(404, json!({"error": {"code": "DeploymentNotFound"}})));
     }
     let redis = RedisServer::start(&["default off", "somebody-else on >s3cret ~* +@all"]).await;
+    let records = forbidding("Forbidden").await;
     let cloud = Cloud::with(&[
+        ("AZURE_COSMOS_ENDPOINT", records.url()),
         ("REDIS_URL", redis.url()),
         ("AZURE_STORAGE_BLOB_ENDPOINT", storage.url()),
         ("AZURE_SEARCH_ENDPOINT", search.url()),
@@ -145,6 +150,7 @@ async fn what_is_missing_comes_with_the_command_that_grants_it() {
     assert_advice(&told, "backups", "writing", &role("Storage Blob Data Contributor"));
     assert_advice(&told, "index", "may not do this", &role("Search Service Contributor"));
     assert_advice(&told, "secret", "`embedding-key`", &role("Key Vault Secrets User"));
+    assert_advice(&told, "records", "writing", "az cosmosdb sql role assignment create");
     assert_advice(&told, "redis", "proof of who asks", "--object-id 22222222-2222-2222-2222-222222222222");
     assert_advice(&told, "chat model", "not there", "name of the deployment");
     assert_eq!(of(&told, "embedding model")["ok"], false);

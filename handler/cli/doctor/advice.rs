@@ -62,6 +62,13 @@ impl Resource {
         Self::with_roles(address, "Microsoft.KeyVault/vaults", &["Key Vault Secrets User"])
     }
 
+    /// An account of Cosmos DB, which keeps roles of its own.
+    pub(super) fn cosmos(endpoint: &str) -> Self {
+        let command = "az cosmosdb sql role assignment create -a NAME -g GROUP --scope / --principal-id PRINCIPAL_ID \
+            --role-definition-name \"Cosmos DB Built-in Data Contributor\"";
+        Self { name: first_part(endpoint), grant: Grant::Command(command) }
+    }
+
     /// An Azure Managed Redis.
     pub(super) fn redis(address: &str) -> Self {
         let command = "az redisenterprise database access-policy-assignment create --cluster-name NAME \
@@ -196,6 +203,8 @@ mod tests {
         let redis = Access::Identity(Resource::redis("rediss://r1.westeurope.redis.azure.net:10000"));
         check(Reason::NotKnown, &redis, "--cluster-name r1 ");
         check(Reason::NotKnown, &redis, "--object-id 22-ab");
+        let cosmos = Access::Identity(Resource::cosmos("https://c1.documents.azure.com:443/"));
+        check(Reason::NotAllowed, &cosmos, "-a c1 -g GROUP --scope / --principal-id 22-ab ");
         check(Reason::NotKnown, &Access::Key("AZURE_SEARCH_API_KEY"), "AZURE_SEARCH_API_KEY");
         check(Reason::NoToken, &storage, "");
     }

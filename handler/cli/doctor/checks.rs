@@ -14,7 +14,7 @@ use super::Check;
 use super::advice::{Access, Grantee, Resource};
 use crate::app::App;
 use crate::cache::redis::{RedisAccess, RedisSettings};
-use crate::config::BlobHome;
+use crate::config::{BlobHome, RecordHome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity;
 use crate::index::Index;
@@ -23,6 +23,7 @@ use crate::models::openai::{Authorization, EmbeddingSettings, OpenAiEmbeddings, 
 use crate::models::rerank::{RerankSettings, Reranker};
 use crate::models::{Message, ModelRequest, Speaker};
 use crate::stores::blobs::{BlobStore, Condition};
+use crate::stores::records::cosmos::CosmosAuthorization;
 use crate::stores::records::{Precondition, RecordStore};
 
 /// A model may take this long for a word or two.
@@ -43,7 +44,8 @@ pub(super) fn all(app: &App) -> Vec<Check<'_>> {
         add("index", store.location(), storage(&config.index), both(blobs(store), index(&app.index)).boxed());
     }
     add("backups", app.backups.store.location(), storage(&config.backups), blobs(&app.backups.store).boxed());
-    add("records", config.data.display().to_string(), Access::Local, records(&app.records).boxed());
+    let (home, access) = home_of_records(app);
+    add("records", home, access, records(&app.records).boxed());
     if let (Some(redis), Some(settings)) = (&app.redis, &config.cache.redis) {
         let work = async { redis.ping().await.map(|()| "answers".to_owned()) };
         add("redis", redis.location(), shared_cache(settings), work.boxed());
@@ -184,6 +186,20 @@ fn storage(home: &BlobHome) -> Access {
             Access::Identity(Resource::storage(account.blob_endpoint().as_str()))
         }
         BlobHome::Container { .. } => Access::Key("AZURE_STORAGE_CONNECTION_STRING or AzureWebJobsStorage"),
+    }
+}
+
+fn home_of_records(app: &App) -> (String, Access) {
+    match &app.config.records {
+        RecordHome::File => (app.config.data.display().to_string(), Access::Local),
+        RecordHome::Cosmos(settings) => {
+            let place = format!("{}{}/{}", settings.endpoint, settings.database, settings.container);
+            let access = match settings.authorization {
+                CosmosAuthorization::Key(_) => Access::Key("AZURE_COSMOS_KEY"),
+                CosmosAuthorization::Identity(_) => Access::Identity(Resource::cosmos(settings.endpoint.as_str())),
+            };
+            (place, access)
+        }
     }
 }
 
