@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::reason::Reason;
+use crate::reason::{Reason, innermost};
 
 /// A token is renewed this long before its end, as the official clients do it.
 const AHEAD: TimeDelta = TimeDelta::seconds(300);
@@ -35,7 +35,7 @@ const PAUSE: TimeDelta = TimeDelta::seconds(30);
 /// A token may take this long to come. The login of a developer starts a program.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// While the one at hand is good it may take this part of the time.
-const PART_AHEAD: u32 = 4;
+const PART_AHEAD: u32 = 10;
 
 /// How this process signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,10 +152,10 @@ impl Identity {
     async fn ask(&self, kept: &Kept, scope: &str, patience: Duration) -> Result<AccessToken, String> {
         let answer = match self.source() {
             Ok(source) => match timeout(patience, source.get_token(&[scope], None)).await {
-                Ok(answer) => answer.map_err(|e| without_tokens(&e.to_string())),
+                Ok(answer) => answer.map_err(|e| without_tokens(&e)),
                 Err(_) => Err(format!("no answer within {patience:?}")),
             },
-            Err(e) => Err(without_tokens(&e.to_string())),
+            Err(e) => Err(without_tokens(&e)),
         };
         let mut state = kept.state();
         state.asked += 1;
@@ -272,7 +272,7 @@ pub async fn token(credential: &Arc<dyn TokenCredential>, scope: &str) -> Result
     let patience = PATIENCE + PATIENCE / PART_AHEAD;
     match timeout(patience, credential.get_token(&[scope], None)).await {
         Ok(Ok(token)) => Ok(token.token.secret().into()),
-        Ok(Err(e)) => Err(failed(without_tokens(&e.to_string()))),
+        Ok(Err(e)) => Err(failed(without_tokens(&e))),
         Err(_) => Err(failed(format!("no answer within {patience:?}"))),
     }
 }
@@ -282,7 +282,10 @@ fn ends(token: &AccessToken) -> DateTime<Utc> {
 }
 
 /// Somebody else's words about a failure, on one line, not too many, and without anything that looks like a token.
-fn without_tokens(text: &str) -> String {
+fn without_tokens(error: &azure_core::Error) -> String {
+    let text = innermost(error).to_string();
+    // The library points to its manual after each cause.
+    let text = text.split(" To troubleshoot").next().unwrap_or_default();
     let words = text.split_whitespace().map(|word| if word.contains("eyJ") { "…" } else { word });
     let line = words.collect::<Vec<_>>().join(" ");
     line.chars().take(400).collect()

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
-use azure_core::error::ErrorKind as ClientErrorKind;
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
@@ -21,9 +20,11 @@ use crate::reason::Reason;
 /// A value is fetched anew after this time: a secret that was replaced reaches a process that goes on running.
 const KEPT: TimeDelta = TimeDelta::hours(4);
 /// When that fails, the value at hand is good until the next try.
-const PAUSE: TimeDelta = TimeDelta::seconds(60);
+const PAUSE: TimeDelta = TimeDelta::minutes(5);
 /// The vault may take this long, the token for it included.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same while there is a value at hand: somebody waits, and need not.
+const PATIENCE_WITH_A_VALUE: Duration = Duration::from_secs(2);
 
 /// One vault.
 pub struct Vault {
@@ -111,7 +112,8 @@ impl VaultSecret {
         if let Some(kept) = kept.as_ref().filter(|kept| now < kept.until) {
             return Ok(kept.value.clone());
         }
-        match (self.fetch().await, kept.as_mut()) {
+        let patience = if kept.is_some() { PATIENCE_WITH_A_VALUE } else { PATIENCE };
+        match (self.fetch(patience).await, kept.as_mut()) {
             (Ok(value), _) => {
                 *kept = Some(Kept { value: value.clone(), until: now + KEPT });
                 Ok(value)
@@ -125,27 +127,18 @@ impl VaultSecret {
         }
     }
 
-    async fn fetch(&self) -> Result<SecretString> {
+    async fn fetch(&self, patience: Duration) -> Result<SecretString> {
         let failed = |reason: Option<Reason>| {
             let sentence = format!("the secret `{}` cannot be had from its Key Vault", self.name);
             Error::new(ErrorKind::StoreUnavailable, sentence).because(reason)
         };
-        match timeout(PATIENCE, self.vault.fetch(&self.name)).await {
+        match timeout(patience, self.vault.fetch(&self.name)).await {
             Ok(Ok(Some(value))) => Ok(value),
             Ok(Ok(None)) => Err(failed(Some(Reason::NotThere)).caused_by("it has no value")),
             // Of the client's words none are quoted: they may hold what the vault sent.
-            Ok(Err(e)) => Err(failed(reason(&e)).caused_by(format!("{:?}", e.http_status()))),
+            Ok(Err(e)) => Err(failed(Reason::of_client(&e)).caused_by(format!("{:?}", e.http_status()))),
             Err(_) => Err(failed(Some(Reason::TooSlow))),
         }
-    }
-}
-
-fn reason(error: &azure_core::Error) -> Option<Reason> {
-    match (error.http_status(), error.kind()) {
-        (Some(status), _) => Reason::of_status(status.into()),
-        (None, ClientErrorKind::Credential) => Some(Reason::NoToken),
-        (None, ClientErrorKind::Connection | ClientErrorKind::Io) => Some(Reason::of_network(error)),
-        (None, _) => None,
     }
 }
 

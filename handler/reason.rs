@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use azure_core::error::ErrorKind as ClientErrorKind;
+
 /// Why a service did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -12,6 +14,8 @@ pub enum Reason {
     NotKnown,
     /// It knows who asks, and that is not enough: 403.
     NotAllowed,
+    /// It lets nobody in from where this program runs.
+    KeptOut,
     /// What was asked for is not there: 404.
     NotThere,
     /// It is too busy, or its quota is used up: 429.
@@ -44,6 +48,16 @@ impl Reason {
         }
     }
 
+    /// What an error of an official client says.
+    pub fn of_client(error: &azure_core::Error) -> Option<Self> {
+        match (error.http_status(), innermost(error).kind()) {
+            (Some(status), _) => Self::of_status(status.into()),
+            (None, ClientErrorKind::Credential) => Some(Self::NoToken),
+            (None, ClientErrorKind::Connection | ClientErrorKind::Io) => Some(Self::of_network(error)),
+            (None, _) => None,
+        }
+    }
+
     /// What a failure on the way says, judged by every cause behind it.
     pub fn of_network(error: &(dyn StdError + 'static)) -> Self {
         let mut next = Some(error);
@@ -55,6 +69,15 @@ impl Reason {
         }
         Self::NoConnection
     }
+}
+
+/// The first of the official client's own errors, which its layers wrap in others. What lies deeper is of the HTTP library,
+/// whose words quote addresses, and with them signatures.
+pub fn innermost(mut error: &azure_core::Error) -> &azure_core::Error {
+    while let Some(cause) = error.source().and_then(|cause| cause.downcast_ref()) {
+        error = cause;
+    }
+    error
 }
 
 fn of_cause(cause: &(dyn StdError + 'static)) -> Option<Reason> {
@@ -88,6 +111,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::NotKnown => "it does not accept the proof of who asks",
             Self::NotAllowed => "whoever asks may not do this",
+            Self::KeptOut => "its firewall keeps this program out",
             Self::NotThere => "what was asked for is not there",
             Self::Busy => "it is too busy, or its quota is used up",
             Self::Failed => "it failed by itself",

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::telemetry::one_line;
 
@@ -145,13 +146,14 @@ impl Redis {
                 self.state().rests_until = None;
                 return Ok(answer);
             }
-            Err(e) => e.to_string(),
+            Err(e) => e,
         };
+        let (reason, failed) = (reason(&failed), failed.to_string());
         tracing::warn!(cause = %one_line(&failed), "going on without Redis for a moment");
         let mut state = self.state();
         state.rests_until = Some(Instant::now() + REST);
         state.connection = None;
-        Err(unavailable(failed))
+        Err(unavailable(failed).because(reason))
     }
 
     /// Whether a call is worth it. After a failure nobody calls for a while, and then one tries for all.
@@ -177,6 +179,14 @@ impl Redis {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn reason(error: &RedisError) -> Reason {
+    match error.kind() {
+        RedisErrorKind::AuthenticationFailed => Reason::NotKnown,
+        _ if error.is_timeout() => Reason::TooSlow,
+        _ => Reason::of_network(error),
     }
 }
 

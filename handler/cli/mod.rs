@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod backup;
+pub mod doctor;
 pub mod documents;
 pub mod evaluate;
 mod filter;
@@ -88,6 +89,8 @@ enum Command {
     /// Put back index and records from a backup
     #[command(after_help = backup::RESTORE_HELP)]
     Restore(backup::RestoreArgs),
+    /// See whether everything that is depended on lets this program in, and how to grant what is missing
+    Doctor,
     /// Show every setting, its value and where it came from
     Settings(settings::SettingsArgs),
 }
@@ -117,7 +120,12 @@ pub fn run(program: PathBuf) -> ExitCode {
         return block_on(async move { host::run(open(config)?, port).await });
     };
     let is_server = matches!(command, Command::Serve(_));
-    let log_level = if is_server { config.log_level } else { config.log_level.min(tracing::Level::WARN) };
+    let log_level = match command {
+        Command::Serve(_) => config.log_level,
+        // It tells every failure itself.
+        Command::Doctor => config.log_level.min(tracing::Level::ERROR),
+        _ => config.log_level.min(tracing::Level::WARN),
+    };
     telemetry::start(log_level, if is_server { LogReader::Machine } else { LogReader::Person });
     let json = cli.shared.json;
     if let Command::Evaluate(args) = command {
@@ -136,6 +144,7 @@ pub fn run(program: PathBuf) -> ExitCode {
             Command::Index(args) => index::run(&app, args, json).await,
             Command::Backup(args) => backup::run(&app, args, json).await,
             Command::Restore(args) => backup::restore(&app, args, json).await,
+            Command::Doctor => doctor::run(&app, json).await,
             Command::Settings(_) | Command::Evaluate(_) => unreachable!("handled before the parts were opened"),
         }
     })

@@ -107,7 +107,7 @@ impl Conversations {
         loop {
             let page = self.records.list(&partition, after.as_deref(), PAGE).await?;
             for record in page.records {
-                turns.push(read::<StoredTurn>(record)?.as_of(self.clock.now()));
+                turns.push(read::<StoredTurn>(record)?.seen_at(self.clock.now()));
             }
             match page.next {
                 Some(next) => after = Some(next),

@@ -83,7 +83,7 @@ impl StoredTurn {
     }
 
     /// The turn as it is to be seen now: one that was left is incomplete.
-    pub(super) fn as_of(mut self, now: DateTime<Utc>) -> Self {
+    pub(super) fn seen_at(mut self, now: DateTime<Utc>) -> Self {
         if self.state == TurnState::Answering && now - self.asked > LONGEST_ANSWER {
             self.state = TurnState::Incomplete;
         }

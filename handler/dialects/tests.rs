@@ -94,7 +94,7 @@ fn refuses_what_is_not_a_question_and_names_the_field() {
     check(r#"{"message":"a","messages":[]}"#, "the body holds both `messages` and `message`");
     check(
         r#"{"message":"a","role":"system"}"#,
-        "the body holds a field other than `message`, `conversation_history` and `filter`",
+        "the body holds a field other than `message`, `conversation_id`, `conversation_history` and `filter`",
     );
     check(
         r#"{"messages":[],"tenant":"x"}"#,

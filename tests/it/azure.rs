@@ -135,8 +135,10 @@ async fn five_settings_and_no_secret_make_an_app_of_the_cloud() {
 async fn a_process_that_starts_calls_nobody() {
     let somebody = Somebody::listens().await;
     let (plain, secure) = (somebody.url("http"), somebody.url("https"));
-    let identity = format!("{plain}/msi/token");
+    let (identity, redis) = (format!("{plain}/msi/token"), somebody.url("rediss"));
     let settings = [
+        ("REDIS_URL", redis.as_str()),
+        ("AZURE_COSMOS_ENDPOINT", &secure),
         ("IDENTITY_ENDPOINT", identity.as_str()),
         ("IDENTITY_HEADER", "x"),
         ("AZURE_CLIENT_ID", "11111111-1111-1111-1111-111111111111"),

@@ -1,15 +1,22 @@
 //! The contract of a blob store, held against every form there is.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use knowledge_worker::document::content_hash;
 use knowledge_worker::error::ErrorKind;
 use knowledge_worker::stores::blobs::azure::AzureBlobs;
 use knowledge_worker::stores::blobs::local::LocalBlobs;
 use knowledge_worker::stores::blobs::{BlobStore, Condition, PutOptions, Reread, list_all};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
+use crate::fake_azure::identity::unsigned_token;
+use crate::fake_azure::tls;
 use crate::support::azurite;
 
 /// Runs one check on every form.
@@ -256,4 +263,51 @@ async fn a_file_moved_in_with_an_old_date_counts_as_new() {
 
 fn names(blobs: &[knowledge_worker::stores::blobs::BlobMeta]) -> Vec<String> {
     blobs.iter().map(|blob| blob.name.clone()).collect()
+}
+
+/// Runs the official client for Python on a container, and returns what it found there.
+async fn official_client(place: &Value, container: &str) -> Vec<Value> {
+    // It is installed here when the script that runs the tests has not done it.
+    let command = "set -e; source scripts/lib/prepare; need_python_packages storage-client azure_storage.txt
+        exec python -B tests/python/azure_storage.py \"$@\"";
+    let mut child = tokio::process::Command::new("bash")
+        .args(["-c", command, "bash", container])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(place.to_string().as_bytes()).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {stderr}"))
+}
+
+#[tokio::test]
+async fn the_official_client_for_python_reads_what_we_wrote_and_we_what_it_wrote() {
+    let token = unsigned_token("https://storage.azure.com", Duration::from_secs(3_600)).0;
+    let url = azurite::addresses_over_tls().0;
+    let by_identity = json!({"account_url": url.as_str(), "token": token, "trusted": tls::trusted()});
+    let by_key = json!({"connection_string": azurite::connection_string()});
+    for (account, place) in [(azurite::account(), by_key), (azurite::account_by_identity(), by_identity)] {
+        let container = format!("judged-{}", Uuid::new_v4().simple());
+        let store = AzureBlobs::open(&account, &container).unwrap();
+        // More than the clients send in one piece.
+        let large = Bytes::from(vec![7; 9 << 20]);
+        let mut expected = Vec::new();
+        for (name, content, owner) in
+            [("a/b c ü%20.txt", bytes("alpha"), "t1/ann"), ("empty", Bytes::new(), "bob"), ("large", large, "50% ü")]
+        {
+            let put =
+                store.put_with(name, content.clone(), said(&[("owner", owner)], Condition::IfAbsent)).await.unwrap();
+            let owner = owner.replace('%', "%25").replace('ü', "%C3%BC");
+            expected.push(json!({"name": name, "size": content.len(), "etag": put.etag, "metadata": {"owner": owner},
+                "sha256": content_hash(&content)}));
+        }
+        assert_eq!(official_client(&place, &container).await, expected);
+        let blob = store.get("from-python.txt", None).await.unwrap().unwrap();
+        assert_eq!((blob.bytes, blob.meta.metadata["owner"].as_str()), (bytes("from Python"), "t1/ann"));
+    }
 }

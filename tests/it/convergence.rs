@@ -2,7 +2,6 @@
 //! storage holds, each document in one version.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,14 +15,18 @@ use knowledge_worker::ingest::extract::Extractor;
 use knowledge_worker::ingest::ledger::Ledger;
 use knowledge_worker::ingest::locks::NameLocks;
 use knowledge_worker::ingest::pipeline::Ingest;
-use knowledge_worker::stores::blobs::BlobStore;
+use knowledge_worker::stores::blobs::azure::AzureBlobs;
 use knowledge_worker::stores::blobs::local::LocalBlobs;
+use knowledge_worker::stores::blobs::{BlobStore, Condition};
 use knowledge_worker::stores::records::RecordStore;
 use knowledge_worker::stores::records::cosmos::{CosmosRecords, CosmosSettings};
 use knowledge_worker::stores::records::sqlite::SqliteRecords;
+use knowledge_worker::stores::storage_account::StorageAccount;
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use crate::support::app::{document_name, program};
+use crate::support::azurite;
 use crate::support::cosmos::Container;
 use crate::support::dying::{DyingBlobs, DyingRecords, Life};
 
@@ -62,6 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// What outlives every process.
 struct World {
     folder: tempfile::TempDir,
+    /// The account that blobs are in, and how its containers end; without one they are in the folder.
+    account: Option<(StorageAccount, String)>,
     clock: Clock,
     config: Config,
     /// Where records are at Cosmos DB; without it they are in a file.
@@ -72,7 +77,21 @@ impl World {
     fn new(cosmos: Option<CosmosSettings>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::from_source(&Source::default(), program()).unwrap();
-        Self { folder, clock: Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()), config, cosmos }
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        Self { folder, account: None, clock, config, cosmos }
+    }
+
+    /// With blobs in storage as the cloud has it. Storage goes by its own clock, so this world begins now.
+    fn with_storage_over_tls() -> Self {
+        let account = Some((azurite::account_by_identity(), Uuid::new_v4().simple().to_string()));
+        Self { account, clock: Clock::manual(Clock::system().now()), ..Self::new(None) }
+    }
+
+    fn blobs(&self, name: &str) -> Arc<dyn BlobStore> {
+        match &self.account {
+            Some((account, unique)) => Arc::new(AzureBlobs::open(account, &format!("{name}-{unique}")).unwrap()),
+            None => Arc::new(LocalBlobs::open(&self.path(name)).unwrap()),
+        }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -81,9 +100,7 @@ impl World {
 
     /// A process that will die after so many writes.
     fn process(&self, life: &Life) -> (Ingest, Arc<dyn RecordStore>) {
-        let blobs = |path: &Path| -> Arc<dyn BlobStore> {
-            Arc::new(DyingBlobs(Arc::new(LocalBlobs::open(path).unwrap()), life.clone()))
-        };
+        let blobs = |name: &str| -> Arc<dyn BlobStore> { Arc::new(DyingBlobs(self.blobs(name), life.clone())) };
         let records: Arc<dyn RecordStore> = match &self.cosmos {
             None => Arc::new(SqliteRecords::open(&self.path("records.db"), self.clock.clone()).unwrap()),
             Some(settings) => Arc::new(CosmosRecords::new(settings.clone(), self.clock.clone())),
@@ -91,9 +108,9 @@ impl World {
         let records: Arc<dyn RecordStore> = Arc::new(DyingRecords(records, life.clone()));
         let settings =
             SegmentSettings { cache: self.path("cache"), refresh: Duration::ZERO, language: self.config.language };
-        let segments = SegmentIndex::new(blobs(&self.path("index")), settings, self.clock.clone());
+        let segments = SegmentIndex::new(blobs("index"), settings, self.clock.clone());
         let ingest = Ingest {
-            documents: blobs(&self.path("documents")),
+            documents: blobs("documents"),
             ledger: Ledger::new(Arc::clone(&records), self.clock.clone(), Duration::from_secs(240)),
             index: Arc::new(Index::on_segments(segments, self.config.ranking.clone())),
             extractor: Arc::new(Extractor::new(self.config.extract.clone())),
@@ -121,11 +138,11 @@ impl World {
         let immortal = Life::of(i64::MAX);
         match step {
             Step::Put { document, version } => {
-                std::fs::create_dir_all(self.path("documents")).unwrap();
-                std::fs::write(self.path("documents").join(name_of(*document)), text_of(*document, *version)).unwrap();
+                let text = text_of(*document, *version).into();
+                self.blobs("documents").put(&name_of(*document), text, Condition::Always).await.unwrap();
             }
             Step::Delete { document } => {
-                let _absent = std::fs::remove_file(self.path("documents").join(name_of(*document)));
+                let _was_there = self.blobs("documents").delete(&name_of(*document)).await.unwrap();
             }
             Step::Event { document } => self.event(*document, &immortal).await,
             Step::TwoEvents { document } => {
@@ -150,11 +167,14 @@ impl World {
     }
 
     /// The texts that are in storage.
-    fn stored(&self) -> BTreeMap<String, Vec<String>> {
-        let documents = (0..3).map(name_of);
-        let read =
-            |name: String| Some((name.clone(), vec![std::fs::read_to_string(self.path("documents").join(name)).ok()?]));
-        documents.filter_map(read).collect()
+    async fn stored(&self) -> BTreeMap<String, Vec<String>> {
+        let mut texts = BTreeMap::new();
+        for name in (0..3).map(name_of) {
+            if let Some(blob) = self.blobs("documents").get(&name, None).await.unwrap() {
+                texts.insert(name, vec![String::from_utf8(blob.bytes.to_vec()).unwrap()]);
+            }
+        }
+        texts
     }
 }
 
@@ -177,7 +197,7 @@ async fn at_rest(world: &World, steps: &[Step]) -> (BTreeMap<String, Vec<String>
     // Time passes until whoever died is known to be dead; then the timer runs as it always does.
     world.clock.advance(Duration::from_secs(3_600));
     world.timer(&Life::of(i64::MAX)).await;
-    (world.findable().await, world.stored())
+    (world.findable().await, world.stored().await)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -206,6 +226,18 @@ proptest! {
             let container = Container::new().await;
             at_rest(&World::new(Some(container.settings())), &steps).await
         });
+        prop_assert_eq!(findable, stored);
+        runtime.shutdown_background();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_with_storage_over_tls(steps in prop::collection::vec(step(), 1..25)) {
+        let runtime = runtime();
+        let (findable, stored) = runtime.block_on(async { at_rest(&World::with_storage_over_tls(), &steps).await });
         prop_assert_eq!(findable, stored);
         runtime.shutdown_background();
     }

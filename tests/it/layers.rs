@@ -22,7 +22,7 @@ const SHARED: &[&str] = &[
 /// The allowed arrows. `app` wires the parts and may use everything below it; `cli` and `main` are the doors.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["cli", "ingest"]),
-    ("cli", &["config", "app", "backup", "functions", "host", "chat", "ingest", "index", "stores"]),
+    ("cli", &["config", "app", "backup", "cache", "functions", "host", "chat", "ingest", "index", "models", "stores"]),
     (
         "functions",
         &["app", "backup", "conversations", "host", "access", "dialects", "chat", "ingest", "index", "stores"],
@@ -63,7 +63,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("azure_storage_blob", &["stores/blobs/azure.rs"]),
     ("azure_identity", &["identity.rs"]),
     ("azure_security_keyvault_secrets", &["key_vault.rs"]),
-    ("redis::", &["cache/redis.rs"]),
+    ("redis::aio", &["cache/redis.rs"]),
     ("moka", &["cache/mod.rs"]),
     ("azure_data_cosmos", &["stores/records/cosmos/"]),
     ("rusqlite", &["stores/records/sqlite.rs"]),

@@ -29,6 +29,7 @@ mod convergence;
 mod conversations;
 mod cosmos;
 mod cosmos_app;
+mod doctor;
 mod documents;
 mod embeddings;
 mod evaluate;

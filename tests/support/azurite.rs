@@ -34,11 +34,15 @@ fn address(name: &str) -> Url {
     text.parse().expect("the script gives a web address")
 }
 
+/// The connection string with its key.
+pub fn connection_string() -> String {
+    let (blob, queue) = addresses();
+    format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={blob};QueueEndpoint={queue}")
+}
+
 /// Its account, with the key.
 pub fn account() -> StorageAccount {
-    let (blob, queue) = addresses();
-    let text = format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={blob};QueueEndpoint={queue}");
-    StorageAccount::from_connection_string(&text).expect("the connection string is complete")
+    StorageAccount::from_connection_string(&connection_string()).expect("the connection string is complete")
 }
 
 /// The account over TLS, opened by tokens as in the cloud.

@@ -11,6 +11,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
+use crate::reason;
 
 /// The most of a refused answer that is read, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -132,6 +133,18 @@ impl Failure {
         }
     }
 
+    /// Why, for a person who looks after the server.
+    fn outside_reason(&self) -> Option<reason::Reason> {
+        match self {
+            Self::Refused(refusal) if refusal.reason == Reason::Quota => Some(reason::Reason::Busy),
+            Self::Refused(refusal) => refusal.status.and_then(reason::Reason::of_status),
+            Self::NoToken(cause) => cause.reason(),
+            Self::Unreachable(cause) => Some(reason::Reason::of_network(cause)),
+            Self::TooLate => Some(reason::Reason::TooSlow),
+            Self::LeftAlone | Self::Cut | Self::NotUnderstood | Self::Wrong(_) => None,
+        }
+    }
+
     /// The failure as callers see it, with the cause for the log.
     pub(in crate::models) fn into_error(self) -> Error {
         use ErrorKind::{ContentFiltered, DeadlineExceeded, ModelBusy, ModelFailed};
@@ -160,7 +173,7 @@ impl Failure {
             Self::NotUnderstood => (ModelFailed, "the model server sent something that cannot be understood"),
             Self::Wrong(sentence) => (ModelFailed, sentence.as_str()),
         };
-        let error = Error::new(kind, sentence);
+        let error = Error::new(kind, sentence).because(self.outside_reason());
         match self {
             Self::Refused(refusal) => error.caused_by(refusal),
             Self::Unreachable(cause) => error.caused_by(cause.without_url()),

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use azure_core::error::ErrorKind as ClientErrorKind;
 use azure_core::http::{
     ClientOptions, Etag, ExponentialRetryOptions, NoFormat, RequestContent, RetryOptions, StatusCode,
 };
@@ -29,7 +30,7 @@ use url::Url;
 use super::{Blob, BlobMeta, BlobPage, BlobStore, Condition, PutOptions, Reread};
 use crate::document::DocumentName;
 use crate::error::{Error, ErrorKind, Result};
-use crate::reason::Reason;
+use crate::reason::{Reason, innermost};
 use crate::stores::shared_key::SharedKey;
 use crate::stores::storage_account::{Access, StorageAccount};
 
@@ -254,23 +255,32 @@ impl Failure {
 
     /// Why, for a person.
     fn reason(&self) -> Option<Reason> {
-        use azure_core::error::ErrorKind as Kind;
         match self {
             Self::Timeout => Some(Reason::TooSlow),
-            Self::Client(e) => match (e.http_status(), e.kind()) {
-                (Some(status), _) => Reason::of_status(status.into()),
-                (None, Kind::Credential) => Some(Reason::NoToken),
-                (None, Kind::Connection | Kind::Io) => Some(Reason::of_network(e)),
-                (None, _) => None,
+            Self::Client(e) => match e.kind() {
+                ClientErrorKind::HttpResponse { status: StatusCode::Forbidden, error_code: Some(code), .. } => {
+                    Some(forbidden(code))
+                }
+                _ => Reason::of_client(e),
             },
         }
+    }
+}
+
+/// What a 403 of storage means; its codes tell apart what its status does not.
+/// Codes: <https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes>
+fn forbidden(code: &str) -> Reason {
+    match code {
+        "AuthenticationFailed" => Reason::NotKnown,
+        "AuthorizationFailure" => Reason::KeptOut,
+        _ => Reason::NotAllowed,
     }
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Client(e) => e.fmt(f),
+            Self::Client(e) => innermost(e).fmt(f),
             Self::Timeout => write!(f, "no answer within {} s", CALL_TIMEOUT.as_secs()),
         }
     }

@@ -25,6 +25,7 @@ use tracing::debug;
 use url::Url;
 
 use crate::error::{Error, ErrorKind};
+use crate::reason::Reason;
 
 /// The longest that one call may take, its retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -209,7 +210,19 @@ impl Failure {
 
     /// The error that callers get.
     pub fn into_error(self) -> Error {
-        Error::new(ErrorKind::StoreUnavailable, "the records in Cosmos DB cannot be used").caused_by(self)
+        let reason = self.reason();
+        Error::new(ErrorKind::StoreUnavailable, "the records in Cosmos DB cannot be used")
+            .because(reason)
+            .caused_by(self)
+    }
+
+    /// Why, for a person.
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Service(e) | Self::Unconnected(e) => Reason::of_status(e.status().status_code().into()),
+            Self::Timeout => Some(Reason::TooSlow),
+            Self::Interrupted => None,
+        }
     }
 }
 
