@@ -3,9 +3,11 @@
 
 pub mod ask;
 pub mod backup;
+pub mod chat;
 pub mod doctor;
 pub mod documents;
 pub mod evaluate;
+pub mod feedback;
 mod filter;
 pub mod host;
 pub mod index;
@@ -15,6 +17,7 @@ pub mod search;
 pub mod serve;
 pub mod settings;
 pub mod stop;
+mod told;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,10 +76,16 @@ enum Command {
     Ingest(ingest::IngestArgs),
     /// Ask a question and get an answer with its sources
     Ask(ask::AskArgs),
+    /// Converse: each line is a question, and what was said before counts
+    #[command(after_help = chat::HELP)]
+    Chat(chat::ChatArgs),
     /// Find the passages that fit a query
     Search(search::SearchArgs),
     /// List the documents and what became of each
     Documents(documents::DocumentsArgs),
+    /// Print what people said of answers, as questions for an evaluation
+    #[command(after_help = feedback::HELP)]
+    Feedback(feedback::FeedbackArgs),
     /// Measure how well questions with known answers are answered
     Evaluate(evaluate::EvaluateArgs),
     /// Compare storage with the index now, and repair what differs
@@ -138,6 +147,8 @@ pub fn run(program: PathBuf) -> ExitCode {
             Command::Serve(args) => serve::run(app, args).await,
             Command::Ingest(args) => ingest::run(&app, args, json).await,
             Command::Ask(args) => ask::run(&app, args, json).await,
+            Command::Chat(args) => chat::run(&app, args, json).await,
+            Command::Feedback(args) => feedback::run(&app, args).await,
             Command::Search(args) => search::run(&app, args, json).await,
             Command::Documents(args) => documents::run(&app, args, json).await,
             Command::Maintain(args) => maintain::run(&app, args, json).await,
@@ -154,7 +165,7 @@ impl Command {
     /// Whether the command does nothing but show something. Such a one starts no child process and takes no connection.
     fn only_shows(&self) -> bool {
         match self {
-            Self::Ask(_) | Self::Search(_) | Self::Settings(_) => true,
+            Self::Ask(_) | Self::Search(_) | Self::Settings(_) | Self::Feedback(_) => true,
             Self::Index(args) => args.only_shows(),
             _ => false,
         }

@@ -29,6 +29,8 @@ fn help_names_every_command_and_shows_how_to_begin() {
         "serve",
         "ingest",
         "ask",
+        "chat",
+        "feedback",
         "search",
         "documents",
         "evaluate",
@@ -182,6 +184,25 @@ fn one_document_is_shown_tried_again_and_deleted() {
     let none = place.run(&["documents", "--category", "maps", "--json"]).assert_status(0).json();
     assert_eq!(none["documents"].as_array().unwrap().len(), 0);
     assert!(place.run(&["documents", "show", "nowhere.txt"]).assert_status(1).stderr.contains("nowhere.txt"));
+}
+
+#[test]
+fn a_conversation_is_lines_in_and_answers_out() {
+    let place = Place::new();
+    place.write("ferry.md", "# Ferry\n\nThe ferry leaves at nine. The ferry costs four crowns.\n");
+    place.run(&["ingest", "ferry.md"]).assert_status(0);
+    place.write("questions.txt", "When does the ferry leave?\nWhat does the ferry cost?\n\nnot read any more\n");
+    let talk = |arguments: &[&str]| place.run_reading("questions.txt", arguments);
+    let said = talk(&["chat", "--conversation", "c-1"]).assert_status(0);
+    assert!(said.stdout.contains("at nine") && said.stdout.contains("four crowns"), "{said:?}");
+    assert_eq!(said.stdout.matches("Sources").count(), 2, "{said:?}");
+    let again = talk(&["chat", "--json", "--conversation", "c-1"]).assert_status(0);
+    let turns: Vec<Value> = again.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let numbers: Vec<&Value> = turns.iter().map(|turn| &turn["turn"]).collect();
+    assert_eq!(numbers, [3, 4], "it goes on where it was");
+    let bad = talk(&["chat", "--conversation", "../x"]).assert_status(1);
+    assert!(bad.stderr.contains("conversation id"), "{bad:?}");
+    assert_eq!(place.run(&["feedback"]).assert_status(0).stdout, "", "nobody has said anything");
 }
 
 #[test]

@@ -22,7 +22,23 @@ const SHARED: &[&str] = &[
 /// The allowed arrows. `app` wires the parts and may use everything below it; `cli` and `main` are the doors.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["cli", "ingest"]),
-    ("cli", &["config", "app", "backup", "cache", "functions", "host", "chat", "ingest", "index", "models", "stores"]),
+    (
+        "cli",
+        &[
+            "config",
+            "app",
+            "backup",
+            "cache",
+            "conversations",
+            "functions",
+            "host",
+            "chat",
+            "ingest",
+            "index",
+            "models",
+            "stores",
+        ],
+    ),
     (
         "functions",
         &["app", "backup", "conversations", "host", "access", "dialects", "chat", "ingest", "index", "stores"],

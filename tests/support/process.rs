@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -59,14 +59,17 @@ impl Place {
         self.run_with(&[], arguments)
     }
 
+    /// Runs a command that reads a file of this place as its input.
+    pub fn run_reading(&self, file: &str, arguments: &[&str]) -> Ran {
+        let input = std::fs::File::open(self.path(file)).expect("the file is there");
+        let output = self.command(&[], arguments).stdin(input).output().expect("the program can be started");
+        Ran::of(output)
+    }
+
     /// Runs a command with some settings.
     pub fn run_with(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Ran {
         let output = self.command(settings, arguments).output().expect("the program can be started");
-        Ran {
-            status: output.status.code(),
-            stdout: String::from_utf8(output.stdout).expect("it prints text"),
-            stderr: String::from_utf8(output.stderr).expect("it prints text"),
-        }
+        Ran::of(output)
     }
 
     /// Starts `handler serve` on a free port and waits until it says where.
@@ -118,6 +121,14 @@ pub struct Ran {
 }
 
 impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("it prints text"),
+            stderr: String::from_utf8(output.stderr).expect("it prints text"),
+        }
+    }
+
     /// What it printed, as one value of JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e} in {self:?}"))
