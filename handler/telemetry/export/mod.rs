@@ -1,0 +1,277 @@
+//! Finished spans and figures on their way out: a queue with bounds, and one task that empties it. Nobody waits for it but
+//! who asks to. Whoever takes them may be slow, gone or broken: then spans are dropped and counted, and once a minute the log
+//! says so.
+//!
+//! There is no thread and no timer while nothing waits. The task begins with the first span, and its client with the first
+//! request it sends.
+
+mod destination;
+mod http;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+use self::destination::{Destination, Opened};
+use super::settings::TelemetrySettings;
+use super::{metrics, trace};
+
+/// What waits is sent this long after its first piece came.
+const SHIP_AFTER: Duration = Duration::from_secs(2);
+/// Spans that wait at most; what comes beyond is dropped. A chat with a model makes about ten.
+const MOST_WAITING: usize = 2_048;
+/// From this many on nothing is waited for.
+const MANY: usize = 512;
+/// Sending spans, or figures, to one place may take this long with its retries.
+const SHIP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Trouble is told this often.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+static SHIPPER: OnceLock<Arc<Shipper>> = OnceLock::new();
+/// They live as long as the process, or nothing would be measured.
+static PROVIDERS: OnceLock<(SdkTracerProvider, SdkMeterProvider)> = OnceLock::new();
+
+/// The task's side and everybody else's.
+pub(super) struct Shipper {
+    settings: TelemetrySettings,
+    resource: Resource,
+    destinations: Vec<Destination>,
+    waiting: Mutex<Waiting>,
+    /// Something waits.
+    work: Notify,
+    /// Somebody does not want to wait any longer.
+    now: Notify,
+    /// Whether the last attempt failed.
+    is_failing: AtomicBool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    spans: Vec<SpanData>,
+    dropped: u64,
+    measured: bool,
+    shipping: bool,
+    runs: bool,
+    flushes: Vec<oneshot::Sender<()>>,
+}
+
+/// What the task sends in one go.
+struct Load {
+    spans: Vec<SpanData>,
+    dropped: u64,
+    measured: bool,
+    flushes: Vec<oneshot::Sender<()>>,
+}
+
+/// The shipper, when there is somebody to ship to.
+pub(super) fn shipper() -> Option<&'static Arc<Shipper>> {
+    SHIPPER.get()
+}
+
+/// Prepares traces and metrics. Does nothing on the network.
+pub(super) fn start(settings: TelemetrySettings) -> SdkTracer {
+    let resource = Resource::builder_empty()
+        .with_service_name(settings.service.clone())
+        .with_attributes([
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()),
+        ])
+        .build();
+    let destinations = destination::of(&settings);
+    let meters = destinations
+        .iter()
+        .fold(SdkMeterProvider::builder(), |builder, destination| builder.with_reader(destination.reader.clone()));
+    let meters = meters.with_resource(resource.clone()).build();
+    let shipper = Arc::new(Shipper {
+        settings: settings.clone(),
+        resource: resource.clone(),
+        destinations,
+        waiting: Mutex::default(),
+        work: Notify::new(),
+        now: Notify::new(),
+        is_failing: AtomicBool::new(false),
+    });
+    let tracers = SdkTracerProvider::builder()
+        .with_sampler(trace::Share(settings.sampling))
+        .with_span_processor(Enqueue(Arc::clone(&shipper)))
+        .with_resource(resource)
+        .build();
+    let tracer = tracers.tracer("knowledge-worker");
+    metrics::start(&meters.meter("knowledge-worker"));
+    let _started_already = SHIPPER.set(shipper);
+    let _started_already = PROVIDERS.set((tracers, meters));
+    tracer
+}
+
+/// Puts finished spans into the queue.
+#[derive(Debug)]
+struct Enqueue(Arc<Shipper>);
+
+impl SpanProcessor for Enqueue {
+    fn on_start(&self, _span: &mut Span, _context: &Context) {}
+
+    fn on_end(&self, mut span: SpanData) {
+        if span.span_context.is_sampled() {
+            span.events.events.iter_mut().for_each(trace::error_to_exception);
+            self.0.add(span);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Shipper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shipper")
+    }
+}
+
+impl Shipper {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(self: &Arc<Self>, span: SpanData) {
+        let mut waiting = self.waiting();
+        if waiting.spans.len() >= MOST_WAITING {
+            waiting.dropped += 1;
+            return;
+        }
+        waiting.spans.push(span);
+        let are_many = waiting.spans.len() == MANY;
+        self.wake(waiting);
+        if are_many {
+            self.now.notify_one();
+        }
+    }
+
+    /// Something was measured.
+    pub(super) fn measured(self: &Arc<Self>) {
+        let mut waiting = self.waiting();
+        if !waiting.measured {
+            waiting.measured = true;
+            self.wake(waiting);
+        }
+    }
+
+    /// Wakes the task; begins it where there is a runtime for it.
+    fn wake(self: &Arc<Self>, mut waiting: MutexGuard<'_, Waiting>) {
+        if !waiting.runs
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            waiting.runs = true;
+            runtime.spawn(Arc::clone(self).run());
+        }
+        drop(waiting);
+        self.work.notify_one();
+    }
+
+    /// Asks for what waits to be sent now, and waits for that within `bound`. When the last attempt failed nobody is made to
+    /// wait for the next one.
+    pub(super) async fn flush(self: &Arc<Self>, bound: Duration) {
+        let done = {
+            let mut waiting = self.waiting();
+            let has_nothing = waiting.spans.is_empty() && !waiting.measured && !waiting.shipping;
+            if has_nothing || self.is_failing.load(Ordering::Relaxed) {
+                return;
+            }
+            let (tell, done) = oneshot::channel();
+            waiting.flushes.push(tell);
+            self.wake(waiting);
+            done
+        };
+        self.now.notify_one();
+        let _sent_or_not = timeout(bound, done).await;
+    }
+
+    async fn run(self: Arc<Self>) {
+        let mut opened: Option<Vec<Opened>> = None;
+        let mut told: Option<Instant> = None;
+        let mut lost = 0;
+        loop {
+            self.work.notified().await;
+            tokio::select! {
+                () = sleep(SHIP_AFTER) => {}
+                () = self.now.notified() => {}
+            }
+            let load = self.take();
+            let opened = opened.get_or_insert_with(|| self.open());
+            lost += load.dropped;
+            let mut trouble = None;
+            for destination in opened.iter() {
+                if let Err(cause) = ship(destination, &load).await {
+                    lost += load.spans.len() as u64;
+                    trouble = Some((destination.name, cause));
+                }
+            }
+            metrics::telemetry_lost(std::mem::take(&mut lost));
+            self.is_failing.store(trouble.is_some(), Ordering::Relaxed);
+            self.waiting().shipping = false;
+            for flush in load.flushes {
+                let _nobody_waits_any_more = flush.send(());
+            }
+            if let Some((to, cause)) = trouble
+                && told.is_none_or(|told| told.elapsed() >= TELL_EVERY)
+            {
+                told = Some(Instant::now());
+                warn!(to, cause, spans = load.spans.len(), dropped = load.dropped, "telemetry could not be sent");
+            }
+        }
+    }
+
+    fn take(&self) -> Load {
+        let mut waiting = self.waiting();
+        waiting.shipping = true;
+        Load {
+            spans: std::mem::take(&mut waiting.spans),
+            dropped: std::mem::take(&mut waiting.dropped),
+            measured: std::mem::take(&mut waiting.measured),
+            flushes: std::mem::take(&mut waiting.flushes),
+        }
+    }
+
+    fn open(&self) -> Vec<Opened> {
+        let open = |destination: &Destination| match Opened::open(destination, &self.settings, &self.resource) {
+            Ok(opened) => Some(opened),
+            Err(cause) => {
+                warn!(to = destination.name, cause, "telemetry cannot be sent");
+                None
+            }
+        };
+        self.destinations.iter().filter_map(open).collect()
+    }
+}
+
+/// Sends a load to one place. The reason of a failure holds no address and no key.
+async fn ship(to: &Opened, load: &Load) -> Result<(), String> {
+    let _of_an_earlier_load = to.client.take_trouble();
+    let work = async {
+        if !load.spans.is_empty() {
+            to.send(load.spans.clone()).await?;
+        }
+        if load.measured { to.measure().await } else { Ok(()) }
+    };
+    let failed = match timeout(SHIP_TIMEOUT, work).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(_)) => "it did not take them",
+        Err(_) => "it did not answer in time",
+    };
+    Err(to.client.take_trouble().unwrap_or_else(|| failed.to_owned()))
+}
