@@ -6,7 +6,7 @@ use crate::telemetry::settings::{Collector, ConnectionString, TelemetrySettings}
 /// Where traces and metrics go; none when nobody is named, or when they are switched off.
 pub(super) fn settings(reader: &mut Reader<'_>) -> Option<TelemetrySettings> {
     let endpoint = reader.text("OTEL_EXPORTER_OTLP_ENDPOINT");
-    let connection = reader.text("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    let connection = reader.secret("APPLICATIONINSIGHTS_CONNECTION_STRING");
     let sampling = reader.parsed("OTEL_TRACES_SAMPLER_ARG", 1.0);
     if !(0.0..=1.0).contains(&sampling) {
         reader.problem("OTEL_TRACES_SAMPLER_ARG", "must be from 0 to 1");
@@ -30,7 +30,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Option<TelemetrySettings> {
     }
     let headers = reader.secret("OTEL_EXPORTER_OTLP_HEADERS");
     let collector = endpoint.map(|endpoint| Collector::parse(&endpoint, headers.as_ref()));
-    let application_insights = connection.map(|connection| ConnectionString::parse(&connection));
+    let application_insights = connection.map(ConnectionString::parse);
     Some(TelemetrySettings {
         service: reader.text("OTEL_SERVICE_NAME").unwrap_or_default(),
         sampling,
@@ -52,7 +52,7 @@ mod tests {
         let source = Source::of(values.iter().copied());
         let mut reader = Reader::new(&source);
         let read = settings(&mut reader);
-        reader.finish().map(|()| read.is_some()).map_err(|problems| problems[0].name)
+        reader.finish().map(|_| read.is_some()).map_err(|problems| problems[0].name)
     }
 
     #[test]

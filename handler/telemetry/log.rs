@@ -75,7 +75,8 @@ pub fn place_in_json(error: &serde_json::Error) -> String {
 /// Text from outside for the log: whatever could end a line, hide or reorder text is written as its code.
 pub fn one_line(text: &str) -> String {
     let deceptive = |c: char| {
-        c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}')
+        let unseen = matches!(c, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+        c.is_control() || unseen || matches!(c, '\u{2028}'..='\u{202E}' | '\u{E0000}'..='\u{E007F}')
     };
     text.chars().flat_map(|c| if deceptive(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -61,9 +61,10 @@ impl Collector {
 
 impl ConnectionString {
     /// Checks `InstrumentationKey=…;IngestionEndpoint=https://…;…`.
-    pub fn parse(raw: &str) -> Result<Self> {
+    pub fn parse(raw: SecretString) -> Result<Self> {
         let wrong = |sentence: &str| Err(Error::new(ErrorKind::Misconfigured, sentence));
-        let fields: Vec<(&str, &str)> = raw.split(';').filter_map(|field| field.split_once('=')).collect();
+        let fields: Vec<(&str, &str)> =
+            raw.expose_secret().split(';').filter_map(|field| field.split_once('=')).collect();
         let field = |wanted: &str| {
             let found = fields.iter().find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
             found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
@@ -76,7 +77,7 @@ impl ConnectionString {
         if field("IngestionEndpoint").is_some_and(|address| !is_secure(address)) {
             return wrong("must have an https:// address in IngestionEndpoint");
         }
-        Ok(Self(SecretString::from(raw)))
+        Ok(Self(raw))
     }
 
     pub(super) fn expose(&self) -> &str {
@@ -113,10 +114,10 @@ mod tests {
 
     #[test]
     fn a_connection_string_names_a_key_and_a_safe_address() {
-        assert!(ConnectionString::parse("InstrumentationKey=k;IngestionEndpoint=https://a.example/").is_ok());
-        assert!(ConnectionString::parse("InstrumentationKey=k").is_ok());
+        assert!(ConnectionString::parse("InstrumentationKey=k;IngestionEndpoint=https://a.example/".into()).is_ok());
+        assert!(ConnectionString::parse("InstrumentationKey=k".into()).is_ok());
         for wrong in ["", "k", "InstrumentationKey=", "InstrumentationKey=k;IngestionEndpoint=http://a.example"] {
-            assert!(ConnectionString::parse(wrong).is_err(), "{wrong}");
+            assert!(ConnectionString::parse(wrong.into()).is_err(), "{wrong}");
         }
     }
 }

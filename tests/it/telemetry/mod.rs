@@ -1,6 +1,8 @@
 //! Traces and metrics of the product as a process of its own, seen by those who take them: a fake collector, and a fake of
 //! Application Insights.
 
+mod application_insights;
+mod discretion;
 mod outages;
 mod traces;
 
