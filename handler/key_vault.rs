@@ -17,6 +17,7 @@ use url::{Host, Url};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::Reason;
+use crate::telemetry::calls::outside;
 
 /// A value is fetched anew after this time: a secret that was replaced reaches a process that goes on running.
 const KEPT: TimeDelta = TimeDelta::hours(4);
@@ -111,7 +112,8 @@ impl VaultSecret {
         if let Some(kept) = kept.as_ref().filter(|kept| now < kept.until) {
             return Ok(kept.value.clone());
         }
-        match (self.fetch().await, kept.as_mut()) {
+        let call = outside("vault", "get").to(self.vault.endpoint.as_str());
+        match (call.run(self.fetch()).await, kept.as_mut()) {
             (Ok(value), _) => {
                 *kept = Some(Kept { value: value.clone(), until: now + KEPT });
                 Ok(value)

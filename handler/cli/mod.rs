@@ -185,7 +185,7 @@ fn block_on(work: impl Future<Output = Result<ExitCode, Error>>) -> ExitCode {
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(async {
             let ended = work.await;
-            telemetry::flush(LAST_FLUSH).await;
+            telemetry::finish(LAST_FLUSH).await;
             ended
         }),
         Err(e) => Err(Error::new(ErrorKind::Internal, "cannot start the runtime").caused_by(e)),

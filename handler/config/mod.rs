@@ -197,7 +197,7 @@ impl Config {
             invocation_timeout,
             max_invocation_bytes: bounded(&mut reader, "MAX_INVOCATION_SIZE", 1 << 10, 1 << 32),
             sweep: Duration::from_secs(reader.number("SWEEP_SECONDS", 1, 86_400)),
-            telemetry: telemetry::settings(&mut reader),
+            telemetry: telemetry::settings(&mut reader, &credential),
             unused: unused(source),
             data,
         };

@@ -259,6 +259,10 @@ pub const SETTINGS: &[Setting] = &[
         "Sends them to Application Insights. A Function App has this one by itself once a resource is attached to it.",
     ),
     unset(
+        "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+        "`Authorization=AAD` signs in there with the identity of the app, for resources that take no other telemetry.",
+    ),
+    unset(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "Sends them to a collector of OpenTelemetry as well or instead, OTLP over HTTP: `http://127.0.0.1:4318`.",
     ),

@@ -30,7 +30,14 @@ pub fn start(level: tracing::Level, reader: LogReader, settings: Option<Telemetr
 /// takes it did not answer last time.
 pub async fn flush(bound: Duration) {
     if let Some(shipper) = export::shipper() {
-        shipper.flush(bound).await;
+        shipper.flush(bound, false).await;
+    }
+}
+
+/// The same when the process ends: all figures go along, however short ago the last ones were sent.
+pub async fn finish(bound: Duration) {
+    if let Some(shipper) = export::shipper() {
+        shipper.flush(bound, true).await;
     }
 }
 

@@ -49,7 +49,8 @@ fn span_context(text: &str, tracestate: Option<&str>) -> Option<SpanContext> {
 /// A request under way.
 #[derive(Debug)]
 pub struct RequestSpan {
-    span: Span,
+    /// None when nobody is told of it.
+    span: Option<Span>,
     began: Instant,
     method: &'static str,
     route: String,
@@ -61,8 +62,9 @@ pub struct RequestSpan {
 pub fn begin(method: &str, route: Option<&str>, id: &str, caller: &Caller) -> RequestSpan {
     let (method, began) = (known_method(method), Instant::now());
     let status = AtomicU16::new(0);
-    if !is_on() {
-        return RequestSpan { span: Span::none(), began, method, route: String::new(), status };
+    // The host asks for `/` many times a second while it waits for us, and nothing may be sent before the first request.
+    if !is_on() || route == Some("/") {
+        return RequestSpan { span: None, began, method, route: String::new(), status };
     }
     let route = route.unwrap_or("(none)").to_owned();
     let span = info_span!(
@@ -78,7 +80,7 @@ pub fn begin(method: &str, route: Option<&str>, id: &str, caller: &Caller) -> Re
     if let Some(context) = &caller.0 {
         let _cannot_have_started = span.set_parent(Context::new().with_remote_span_context(context.clone()));
     }
-    RequestSpan { span, began, method, route, status }
+    RequestSpan { span: Some(span), began, method, route, status }
 }
 
 /// The methods that a figure is kept of; a caller may invent any other.
@@ -90,15 +92,13 @@ fn known_method(method: &str) -> &'static str {
 impl RequestSpan {
     /// The span to do the work in.
     pub fn span(&self) -> Span {
-        self.span.clone()
+        self.span.clone().unwrap_or_else(Span::none)
     }
 
     /// The id of the trace, for the log; none when there are no traces.
     pub fn trace_id(&self) -> Option<String> {
-        if self.span.is_disabled() {
-            return None;
-        }
-        Some(self.span.context().span().span_context().trace_id().to_string())
+        let context = self.span.as_ref()?.context();
+        Some(context.span().span_context().trace_id().to_string())
     }
 
     /// The status of the answer. A trigger's figures bear this too.
@@ -110,16 +110,14 @@ impl RequestSpan {
 impl Drop for RequestSpan {
     /// The request is over: its answer was sent, or its caller is gone.
     fn drop(&mut self) {
-        if !is_on() {
-            return;
-        }
+        let Some(span) = &self.span else { return };
         let status = self.status.load(Ordering::Relaxed);
         if status > 0 {
-            self.span.set_attribute("http.response.status_code", i64::from(status));
+            span.set_attribute("http.response.status_code", i64::from(status));
         }
         if status >= 500 {
-            self.span.set_status(opentelemetry::trace::Status::error(""));
-            self.span.set_attribute("error.type", status.to_string());
+            span.set_status(opentelemetry::trace::Status::error(""));
+            span.set_attribute("error.type", status.to_string());
         }
         metrics::request(&self.route, self.method, status, self.began.elapsed());
     }

@@ -1,5 +1,8 @@
 //! Where traces and metrics go, and how many of them.
 
+use std::sync::Arc;
+
+use azure_core::credentials::TokenCredential;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -15,7 +18,7 @@ pub struct TelemetrySettings {
     /// A collector of OpenTelemetry.
     pub collector: Option<Collector>,
     /// Application Insights.
-    pub application_insights: Option<ConnectionString>,
+    pub application_insights: Option<ApplicationInsights>,
 }
 
 /// A collector that takes OTLP over HTTP, as protocol buffers.
@@ -25,6 +28,15 @@ pub struct Collector {
     pub endpoint: Url,
     /// What every request carries besides.
     pub headers: Vec<(String, SecretString)>,
+}
+
+/// An Application Insights resource.
+#[derive(Clone, Debug)]
+pub struct ApplicationInsights {
+    /// Where it is, and which one.
+    pub connection: ConnectionString,
+    /// Who signs in there; nobody when the resource takes whatever names its key.
+    pub identity: Option<Arc<dyn TokenCredential>>,
 }
 
 /// The connection string of an Application Insights resource, known to be good.

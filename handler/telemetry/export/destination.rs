@@ -60,10 +60,10 @@ impl Opened {
         settings: &TelemetrySettings,
         resource: &Resource,
     ) -> Result<Self, String> {
-        let client = LazyClient::default();
-        let exporter = match (&settings.collector, &settings.application_insights) {
-            (Some(collector), _) if destination.name == COLLECTOR => of_collector(collector, &client, resource),
-            (_, Some(insights)) => Exporter::new_from_connection_string(insights.expose(), client.clone())
+        let insights = settings.application_insights.as_ref().filter(|_| destination.name == APPLICATION_INSIGHTS);
+        let client = LazyClient::new(insights.and_then(|insights| insights.identity.clone()));
+        let exporter = match (insights, &settings.collector) {
+            (Some(insights), _) => Exporter::new_from_connection_string(insights.connection.expose(), client.clone())
                 .map(|exporter| {
                     let mut exporter = exporter.with_sample_rate(settings.sampling);
                     exporter.set_resource(resource);
@@ -71,7 +71,8 @@ impl Opened {
                 })
                 // The reason may quote the string.
                 .map_err(|_| "the connection string cannot be used".to_owned()),
-            _ => Err("it is not named".to_owned()),
+            (None, Some(collector)) => of_collector(collector, &client, resource),
+            (None, None) => Err("it is not named".to_owned()),
         }?;
         Ok(Self { name: destination.name, client, reader: destination.reader.clone(), exporter })
     }

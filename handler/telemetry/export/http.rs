@@ -6,10 +6,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use azure_core::credentials::TokenCredential;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Response};
 use opentelemetry_application_insights::HttpClient;
+use secrecy::ExposeSecret;
 
+use crate::error::{Error, ErrorKind};
+use crate::identity;
+
+/// What a token for Application Insights is asked for with; the two slashes belong there.
+const SCOPE: &str = "https://monitor.azure.com//.default";
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one request may take.
@@ -18,11 +26,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 /// A client for one destination. It remembers what went wrong last, in words that hold neither an address nor a key.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct LazyClient(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
+    identity: Option<Arc<dyn TokenCredential>>,
     client: OnceLock<reqwest::Client>,
     trouble: Mutex<Option<String>>,
 }
@@ -34,6 +42,11 @@ impl fmt::Debug for LazyClient {
 }
 
 impl LazyClient {
+    /// A client that signs in with an identity, where there is one.
+    pub(super) fn new(identity: Option<Arc<dyn TokenCredential>>) -> Self {
+        Self(Arc::new(Inner { identity, client: OnceLock::new(), trouble: Mutex::default() }))
+    }
+
     /// What went wrong last, if anything did since this was last asked.
     pub(super) fn take_trouble(&self) -> Option<String> {
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -76,8 +89,12 @@ impl LazyClient {
 impl HttpClient for LazyClient {
     async fn send_bytes(
         &self,
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
     ) -> Result<Response<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+        if let Some(identity) = &self.0.identity {
+            let signed_in = authorize(identity, &mut request).await;
+            signed_in.map_err(|e| self.failed(e.message().to_owned()))?;
+        }
         match self.send(request).await {
             Ok(answer) => {
                 if !answer.status().is_success() {
@@ -88,6 +105,15 @@ impl HttpClient for LazyClient {
             Err(e) => Err(self.failed(why(&e).to_owned())),
         }
     }
+}
+
+async fn authorize(identity: &Arc<dyn TokenCredential>, request: &mut Request<Bytes>) -> Result<(), Error> {
+    let token = identity::token(identity, SCOPE).await?;
+    let unfit = |_| Error::new(ErrorKind::StoreUnavailable, "the token of the identity fits no header");
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(unfit)?;
+    value.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, value);
+    Ok(())
 }
 
 fn why(e: &reqwest::Error) -> &'static str {

@@ -7,6 +7,7 @@
 
 mod destination;
 mod http;
+mod waiting;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -20,14 +21,15 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
 use self::destination::{Destination, Opened};
+use self::waiting::{Load, MEASURE_EVERY, Waiting};
 use super::settings::TelemetrySettings;
 use super::{metrics, trace};
 
-/// What waits is sent this long after its first piece came.
+/// Spans are sent this long after the first of them came.
 const SHIP_AFTER: Duration = Duration::from_secs(2);
 /// Spans that wait at most; what comes beyond is dropped. A chat with a model makes about ten.
 const MOST_WAITING: usize = 2_048;
@@ -54,24 +56,6 @@ pub(super) struct Shipper {
     now: Notify,
     /// Whether the last attempt failed.
     is_failing: AtomicBool,
-}
-
-#[derive(Default)]
-struct Waiting {
-    spans: Vec<SpanData>,
-    dropped: u64,
-    measured: bool,
-    shipping: bool,
-    runs: bool,
-    flushes: Vec<oneshot::Sender<()>>,
-}
-
-/// What the task sends in one go.
-struct Load {
-    spans: Vec<SpanData>,
-    dropped: u64,
-    measured: bool,
-    flushes: Vec<oneshot::Sender<()>>,
 }
 
 /// The shipper, when there is somebody to ship to.
@@ -185,9 +169,11 @@ impl Shipper {
 
     /// Asks for what waits to be sent now, and waits for that within `bound`. When the last attempt failed nobody is made to
     /// wait for the next one.
-    pub(super) async fn flush(self: &Arc<Self>, bound: Duration) {
+    /// With `ends` the process has nothing more to say after that.
+    pub(super) async fn flush(self: &Arc<Self>, bound: Duration, ends: bool) {
         let done = {
             let mut waiting = self.waiting();
+            waiting.ends |= ends;
             let has_nothing = waiting.spans.is_empty() && !waiting.measured && !waiting.shipping;
             if has_nothing || self.is_failing.load(Ordering::Relaxed) {
                 return;
@@ -206,12 +192,8 @@ impl Shipper {
         let mut told: Option<Instant> = None;
         let mut lost = 0;
         loop {
-            self.work.notified().await;
-            tokio::select! {
-                () = sleep(SHIP_AFTER) => {}
-                () = self.now.notified() => {}
-            }
-            let load = self.take();
+            self.until_due().await;
+            let load = self.waiting().take();
             let opened = opened.get_or_insert_with(|| self.open());
             lost += load.dropped;
             let mut trouble = None;
@@ -236,14 +218,28 @@ impl Shipper {
         }
     }
 
-    fn take(&self) -> Load {
-        let mut waiting = self.waiting();
-        waiting.shipping = true;
-        Load {
-            spans: std::mem::take(&mut waiting.spans),
-            dropped: std::mem::take(&mut waiting.dropped),
-            measured: std::mem::take(&mut waiting.measured),
-            flushes: std::mem::take(&mut waiting.flushes),
+    /// Waits until there is something to send and it is time for it.
+    async fn until_due(&self) {
+        loop {
+            let (has_spans, figures) = {
+                let waiting = self.waiting();
+                if waiting.is_due() || !waiting.flushes.is_empty() {
+                    return;
+                }
+                let figures = waiting.sent.filter(|_| waiting.measured).map(|sent| sent + MEASURE_EVERY);
+                (!waiting.spans.is_empty(), figures)
+            };
+            if has_spans {
+                tokio::select! {
+                    () = sleep(SHIP_AFTER) => {}
+                    () = self.now.notified() => {}
+                }
+                return;
+            }
+            tokio::select! {
+                () = self.work.notified() => {}
+                () = sleep_until(figures.unwrap_or_else(Instant::now)), if figures.is_some() => {}
+            }
         }
     }
 

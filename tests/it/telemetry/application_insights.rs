@@ -13,6 +13,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use super::{CALLER, TRACE, traceparent};
+use crate::fake_azure::identity::FakeIdentity;
 use crate::fake_azure::tls::{TlsServer, trusted};
 use crate::fake_openai::{FakeOpenAi, Script};
 use crate::support::process::{Place, Server, eventually};
@@ -90,14 +91,47 @@ async fn application_insights_gets_requests_dependencies_exceptions_and_metrics(
     let exceptions = of_trace(&taken, "ExceptionData");
     assert_eq!(exceptions[0]["data"]["baseData"]["exceptions"][0]["typeName"], "model-failed", "{exceptions:?}");
 
-    let counted = async || {
-        let is_ours = |envelope: &Value| envelope["data"]["baseData"]["metrics"][0]["name"] == "requests";
-        taken.lock().unwrap().iter().any(is_ours).then_some(())
-    };
-    eventually("requests are counted", counted).await;
     server.terminate();
     server.status().await;
+    let is_ours = |envelope: &Value| envelope["data"]["baseData"]["metrics"][0]["name"] == "tokens";
+    assert!(taken.lock().unwrap().iter().any(is_ours), "tokens are counted");
     let sent = format!("{:?}", taken.lock().unwrap());
     assert!(!sent.contains("quokka lamp") && !sent.contains("lamp.txt") && !sent.contains("colour"));
     assert!(!server.stdout().contains(KEY) && !server.stderr().contains(KEY), "the key is in no log");
+}
+
+/// The proofs that came with what was sent.
+type Proofs = Arc<Mutex<Vec<String>>>;
+
+async fn guarded_track(State(proofs): State<Proofs>, headers: HeaderMap) -> (StatusCode, &'static str) {
+    let proof = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    proofs.lock().unwrap().push(proof.to_owned());
+    if proof.starts_with("Bearer ") { (StatusCode::OK, "{}") } else { (StatusCode::UNAUTHORIZED, "{}") }
+}
+
+#[tokio::test]
+async fn a_resource_that_takes_no_keys_is_sent_a_token() {
+    let (place, identity, proofs) = (Place::new(), FakeIdentity::start().await, Proofs::default());
+    let routes = Router::new().route("/v2/track", post(guarded_track)).with_state(Arc::clone(&proofs));
+    let insights = TlsServer::start(routes).await;
+    let connection = format!("InstrumentationKey={KEY};IngestionEndpoint={}/", insights.url());
+    let (trusted, platform) = (trusted(), identity.settings());
+    let mut settings = vec![
+        ("APPLICATIONINSIGHTS_CONNECTION_STRING", connection.as_str()),
+        ("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "Authorization=AAD"),
+        ("SSL_CERT_FILE", trusted.as_str()),
+    ];
+    settings.extend(platform.iter().map(|(name, value)| (*name, value.as_str())));
+    let server = place.serve_the_host(&settings);
+    eventually("it answers", async || Client::new().get(server.url("/")).send().await.ok()).await;
+    assert!(identity.asked().is_empty(), "no token is needed before the first request");
+    ask(&server).await;
+    eventually("something is sent", async || (!proofs.lock().unwrap().is_empty()).then_some(())).await;
+    assert!(proofs.lock().unwrap().iter().all(|proof| proof.starts_with("Bearer ")));
+    assert!(
+        identity.asked().iter().all(|asked| asked.resource == "https://monitor.azure.com/"),
+        "{:?}",
+        identity.asked()
+    );
+    assert!(!server.stdout().contains("telemetry could not be sent"), "{}", server.stdout());
 }
