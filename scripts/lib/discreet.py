@@ -60,6 +60,8 @@ def prove_p22(program: pathlib.Path, folder: pathlib.Path, n: int, chance: rando
     running.blob_came("lamp.txt")
     ways, answers = ways_in(), []
     for number in range(n):
+        if number % 20 == 0:
+            answers.append(damaged_document(running, documents, forged(chance)))
         answers.append(send(running, *chance.choice(ways), forged(chance), chance))
         if (number + 1) % 1_000 == 0:
             say(f"P22: {number + 1} of {n} requests")
@@ -79,6 +81,13 @@ def prove_p22(program: pathlib.Path, folder: pathlib.Path, n: int, chance: rando
     if not sizes["telemetry_bytes"] or sizes["log_lines"] < n:
         sentences.append("there is not a line for each request, or no telemetry: nothing was shown")
     return len(sentences), sizes | {"secrets": len(canaries)}
+
+
+def damaged_document(running: Handler, documents: pathlib.Path, text: str) -> bytes:
+    """One that cannot be read, under a name that storage may well hold: the log tells of it by name."""
+    name = text.replace("/", "").replace("\0", "").encode()[:200].decode(errors="ignore") + ".pdf"
+    (documents / name).write_text("%PDF-1.4 and no more")
+    return running.blob_came(name, deliveries=1)[1]
 
 
 def secret_settings(program: pathlib.Path) -> list[str]:

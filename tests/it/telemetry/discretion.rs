@@ -134,6 +134,13 @@ async fn whatever_callers_send_a_line_of_the_log_is_one_object_of_json() {
     let client = Client::new();
     let mut sent = 0;
     for forged in &forgeries {
+        // A document that cannot be read, under a name that storage may well hold: the log tells of it by name.
+        let name = format!("{}.pdf", forged.replace(['/', '\0'], ""));
+        place.write(&format!("data/documents/{name}"), "%PDF-1.4 and no more");
+        let metadata = json!({"name": json!(name).to_string()});
+        let envelope = json!({"Data": {"blob": ""}, "Metadata": metadata});
+        client.post(server.url("/ingest_document")).json(&envelope).send().await.unwrap();
+        sent += 1;
         for (method, path) in ways_in(forged) {
             send(&client, &server, method, &path, forged).await;
             sent += 1;
@@ -142,6 +149,8 @@ async fn whatever_callers_send_a_line_of_the_log_is_one_object_of_json() {
     server.terminate();
     server.status().await;
     assert_whole(&server);
+    let named = server.stdout().lines().filter(|line| line.contains(r#""document.name""#)).count();
+    assert!(named > 10, "{named} lines hold a name");
     let answered = server.stdout().matches(r#""message":"answered""#).count();
     assert!(sent > 800 && answered >= sent, "{answered} of {sent} requests have a line");
 }
