@@ -195,9 +195,7 @@ pub(super) fn start(meter: &Meter) {
 fn note(tell: impl FnOnce(&Instruments)) {
     let Some(instruments) = INSTRUMENTS.get() else { return };
     tell(instruments);
-    if let Some(shipper) = export::shipper() {
-        shipper.measured();
-    }
+    export::shippers().iter().for_each(|shipper| shipper.measured());
 }
 
 /// A request or an invocation is over; status 0 when its caller left before an answer began.

@@ -26,22 +26,18 @@ pub fn start(level: tracing::Level, reader: LogReader, settings: Option<Telemetr
     log::start(level, reader, traces.map(trace::layer));
 }
 
-/// Sends what waits, and waits for that for as long as `bound` at most. Returns at once when nothing waits, or when whoever
-/// takes it did not answer last time.
+/// Sends what waits, and waits for that for as long as `bound` at most; not at all for somebody who did not take it in time
+/// when this was last tried.
 pub async fn flush(bound: Duration) {
-    if let Some(shipper) = export::shipper() {
-        shipper.flush(bound, false).await;
-    }
+    export::flush(bound, false).await;
 }
 
 /// The same when the process ends: all figures go along, however short ago the last ones were sent.
 pub async fn finish(bound: Duration) {
-    if let Some(shipper) = export::shipper() {
-        shipper.flush(bound, true).await;
-    }
+    export::flush(bound, true).await;
 }
 
 /// Whether traces and metrics go anywhere.
 fn is_on() -> bool {
-    export::shipper().is_some()
+    !export::shippers().is_empty()
 }

@@ -132,12 +132,12 @@ def send(running: Handler, method: str, path: str, text: str, chance: random.Ran
     if chance.random() < 0.5:
         path += f"?after={quoted}&{quoted}={quoted}"
     twice = json.dumps(text)
-    body = {"message": text, "query": text, "url": text, "filter": {"category": text}}
-    body |= {"Data": {"blob": text, "event": twice, "message": twice, "timer": {}}}
-    body |= {"Metadata": {"name": twice, "Uri": twice, "InsertionTime": text}}
-    if chance.random() < 0.5:
-        body = {"message": "Which colour has the lamp on the pier?", "query": "lamp"}
-    raw = json.dumps(body).encode()
+    asked = chance.choice([text, "Which colour has the lamp on the pier?"])
+    envelope = {"Data": {"blob": text, "event": twice, "message": twice, "timer": {}}}
+    envelope |= {"Metadata": {"name": twice, "Uri": twice, "InsertionTime": text}}
+    bodies = {"/api/chat": {"message": asked}, "/api/chat/stream": {"message": asked}, "/api/search": {"query": asked}}
+    bodies |= {"/api/url": {"url": text, "category": text}}
+    raw = json.dumps(bodies.get(path.split("?")[0], envelope)).encode()
     if chance.random() < 0.1:
         raw = raw[: chance.randint(0, len(raw))]
     fit = bytes(byte for byte in text.encode() if byte >= 32 and byte != 127).decode("latin-1")

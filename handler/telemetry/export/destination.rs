@@ -42,7 +42,6 @@ pub(super) fn of(settings: &TelemetrySettings) -> Vec<Destination> {
 
 /// A place that takes traces and metrics, with its client.
 pub(super) struct Opened {
-    pub name: &'static str,
     pub client: LazyClient,
     reader: SharedReader,
     exporter: Exporters,
@@ -74,7 +73,7 @@ impl Opened {
             (None, Some(collector)) => of_collector(collector, &client, resource),
             (None, None) => Err("it is not named".to_owned()),
         }?;
-        Ok(Self { name: destination.name, client, reader: destination.reader.clone(), exporter })
+        Ok(Self { client, reader: destination.reader.clone(), exporter })
     }
 
     /// Sends spans.

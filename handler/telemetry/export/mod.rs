@@ -1,4 +1,4 @@
-//! Finished spans and figures on their way out: a queue with bounds, and one task that empties it. Nobody waits for it but
+//! Finished spans and figures on their way out: for each place that takes them a queue with bounds, and a task that empties it. Nobody waits for it but
 //! who asks to. Whoever takes them may be slow, gone or broken: then spans are dropped and counted, and once a minute the log
 //! says so.
 //!
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{Context, KeyValue};
@@ -40,27 +41,32 @@ const SHIP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Trouble is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-static SHIPPER: OnceLock<Arc<Shipper>> = OnceLock::new();
+static SHIPPERS: OnceLock<Vec<Arc<Shipper>>> = OnceLock::new();
 /// They live as long as the process, or nothing would be measured.
 static PROVIDERS: OnceLock<(SdkTracerProvider, SdkMeterProvider)> = OnceLock::new();
 
-/// The task's side and everybody else's.
+/// What goes to one place. One that is slow or gone does not hold up the other.
 pub(super) struct Shipper {
     settings: TelemetrySettings,
     resource: Resource,
-    destinations: Vec<Destination>,
+    destination: Destination,
     waiting: Mutex<Waiting>,
     /// Something waits.
     work: Notify,
     /// Somebody does not want to wait any longer.
     now: Notify,
-    /// Whether the last attempt failed.
+    /// Whether the last attempt failed, or took too long for somebody who waited.
     is_failing: AtomicBool,
 }
 
-/// The shipper, when there is somebody to ship to.
-pub(super) fn shipper() -> Option<&'static Arc<Shipper>> {
-    SHIPPER.get()
+/// One for each place that takes traces and metrics; none when they are off.
+pub(super) fn shippers() -> &'static [Arc<Shipper>] {
+    SHIPPERS.get().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Has all of them send what waits, and waits for that within `bound`. With `ends` the process has nothing more to say.
+pub(super) async fn flush(bound: Duration, ends: bool) {
+    join_all(shippers().iter().map(|shipper| shipper.flush(bound, ends))).await;
 }
 
 /// Prepares traces and metrics. Does nothing on the network.
@@ -77,30 +83,33 @@ pub(super) fn start(settings: TelemetrySettings) -> SdkTracer {
         .iter()
         .fold(SdkMeterProvider::builder(), |builder, destination| builder.with_reader(destination.reader.clone()));
     let meters = meters.with_resource(resource.clone()).build();
-    let shipper = Arc::new(Shipper {
-        settings: settings.clone(),
-        resource: resource.clone(),
-        destinations,
-        waiting: Mutex::default(),
-        work: Notify::new(),
-        now: Notify::new(),
-        is_failing: AtomicBool::new(false),
-    });
+    let to_shipper = |destination| {
+        Arc::new(Shipper {
+            settings: settings.clone(),
+            resource: resource.clone(),
+            destination,
+            waiting: Mutex::default(),
+            work: Notify::new(),
+            now: Notify::new(),
+            is_failing: AtomicBool::new(false),
+        })
+    };
+    let shippers: Vec<_> = destinations.into_iter().map(to_shipper).collect();
     let tracers = SdkTracerProvider::builder()
         .with_sampler(trace::Share(settings.sampling))
-        .with_span_processor(Enqueue(Arc::clone(&shipper)))
-        .with_resource(resource)
+        .with_span_processor(Enqueue(shippers.clone()))
+        .with_resource(resource.clone())
         .build();
     let tracer = tracers.tracer("knowledge-worker");
     metrics::start(&meters.meter("knowledge-worker"));
-    let _started_already = SHIPPER.set(shipper);
+    let _started_already = SHIPPERS.set(shippers);
     let _started_already = PROVIDERS.set((tracers, meters));
     tracer
 }
 
-/// Puts finished spans into the queue.
+/// Puts finished spans into the queues.
 #[derive(Debug)]
-struct Enqueue(Arc<Shipper>);
+struct Enqueue(Vec<Arc<Shipper>>);
 
 impl SpanProcessor for Enqueue {
     fn on_start(&self, _span: &mut Span, _context: &Context) {}
@@ -108,7 +117,7 @@ impl SpanProcessor for Enqueue {
     fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
             span.events.events.iter_mut().for_each(trace::error_to_exception);
-            self.0.add(span);
+            self.0.iter().for_each(|shipper| shipper.add(span.clone()));
         }
     }
 
@@ -167,15 +176,13 @@ impl Shipper {
         self.work.notify_one();
     }
 
-    /// Asks for what waits to be sent now, and waits for that within `bound`. When the last attempt failed nobody is made to
-    /// wait for the next one.
-    /// With `ends` the process has nothing more to say after that.
-    pub(super) async fn flush(self: &Arc<Self>, bound: Duration, ends: bool) {
+    /// Nobody but the end of the process is made to wait when the last attempt failed.
+    async fn flush(self: &Arc<Self>, bound: Duration, ends: bool) {
         let done = {
             let mut waiting = self.waiting();
             waiting.ends |= ends;
             let has_nothing = waiting.spans.is_empty() && !waiting.measured && !waiting.shipping;
-            if has_nothing || self.is_failing.load(Ordering::Relaxed) {
+            if has_nothing || self.is_failing.load(Ordering::Relaxed) && !ends {
                 return;
             }
             let (tell, done) = oneshot::channel();
@@ -184,35 +191,32 @@ impl Shipper {
             done
         };
         self.now.notify_one();
-        let _sent_or_not = timeout(bound, done).await;
+        if timeout(bound, done).await.is_err() {
+            self.is_failing.store(true, Ordering::Relaxed);
+        }
     }
 
     async fn run(self: Arc<Self>) {
-        let mut opened: Option<Vec<Opened>> = None;
+        let opened = Opened::open(&self.destination, &self.settings, &self.resource);
         let mut told: Option<Instant> = None;
-        let mut lost = 0;
         loop {
             self.until_due().await;
             let load = self.waiting().take();
-            let opened = opened.get_or_insert_with(|| self.open());
-            lost += load.dropped;
-            let mut trouble = None;
-            for destination in opened.iter() {
-                if let Err(cause) = ship(destination, &load).await {
-                    lost += load.spans.len() as u64;
-                    trouble = Some((destination.name, cause));
-                }
-            }
-            metrics::telemetry_lost(std::mem::take(&mut lost));
-            self.is_failing.store(trouble.is_some(), Ordering::Relaxed);
+            let sent = match &opened {
+                Ok(opened) => ship(opened, &load).await,
+                Err(cause) => Err(cause.clone()),
+            };
+            metrics::telemetry_lost(load.dropped + if sent.is_err() { load.spans.len() as u64 } else { 0 });
+            self.is_failing.store(sent.is_err(), Ordering::Relaxed);
             self.waiting().shipping = false;
             for flush in load.flushes {
                 let _nobody_waits_any_more = flush.send(());
             }
-            if let Some((to, cause)) = trouble
+            if let Err(cause) = sent
                 && told.is_none_or(|told| told.elapsed() >= TELL_EVERY)
             {
                 told = Some(Instant::now());
+                let to = self.destination.name;
                 warn!(to, cause, spans = load.spans.len(), dropped = load.dropped, "telemetry could not be sent");
             }
         }
@@ -241,17 +245,6 @@ impl Shipper {
                 () = sleep_until(figures.unwrap_or_else(Instant::now)), if figures.is_some() => {}
             }
         }
-    }
-
-    fn open(&self) -> Vec<Opened> {
-        let open = |destination: &Destination| match Opened::open(destination, &self.settings, &self.resource) {
-            Ok(opened) => Some(opened),
-            Err(cause) => {
-                warn!(to = destination.name, cause, "telemetry cannot be sent");
-                None
-            }
-        };
-        self.destinations.iter().filter_map(open).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::fake_collector::{FakeCollector, Habit};
+use crate::fake_collector::{FakeCollector, Habit, TakenSpan};
 use crate::fake_openai::{EmbeddingReply, FakeOpenAi, Refusal};
 use crate::support::process::{Place, Server, eventually};
 
@@ -94,12 +94,15 @@ fn ways_in(forged: &str) -> Vec<(Method, String)> {
 async fn send(client: &Client, server: &Server, method: Method, path: &str, forged: &str) -> String {
     let query = utf8_percent_encode(forged, NON_ALPHANUMERIC);
     let twice = json!(forged).to_string();
-    let body = json!({
-        "message": forged, "query": forged, "url": forged, "conversation_id": forged, "filter": {"category": forged},
-        "messages": [{"role": "user", "content": forged}],
-        "Data": {"blob": forged, "event": twice, "message": twice, "timer": {}},
-        "Metadata": {"name": twice, "Uri": twice, "InsertionTime": forged},
-    });
+    let body = match path {
+        "/api/chat" | "/api/chat/stream" => json!({"message": forged}),
+        "/api/search" => json!({"query": forged}),
+        "/api/url" => json!({"url": forged, "category": forged}),
+        _ => json!({
+            "Data": {"blob": forged, "event": twice, "message": twice, "timer": {}},
+            "Metadata": {"name": twice, "Uri": twice, "InsertionTime": forged},
+        }),
+    };
     let mut request = client.request(method, server.url(&format!("{path}?after={query}&{query}={query}"))).json(&body);
     // Of the forged text a header can carry what is left of it.
     let fit: Vec<u8> = forged.bytes().filter(|byte| *byte >= 32 && *byte != 127).collect();
@@ -192,7 +195,6 @@ async fn no_secret_of_the_settings_is_in_a_log_an_answer_or_a_trace() {
         let all: Vec<&str> = secrets.iter().map(|(_, value)| value.as_str()).collect();
         Refusal::new(401, json!({"error": {"code": "invalid_api_key", "message": format!("wrong key: {all:?}")}}))
     };
-    model.always_embed(EmbeddingReply::Refuse(parrot()));
     let servers = [
         ("OPENAI_BASE_URL", model_url.as_str()),
         ("OPENAI_MODEL", "gpt-test"),
@@ -212,13 +214,18 @@ async fn no_secret_of_the_settings_is_in_a_log_an_answer_or_a_trace() {
         let settings: Vec<(&str, &str)> = settings.iter().chain(more).copied().collect();
         let place = Place::new();
         place.write("data/documents/lamp.txt", "The lamp on the pier is green.");
+        place.write("data/documents/pier.txt", "On the pier stands a lamp, and a bench.");
         let mut server = place.serve_the_host(&settings);
         eventually("it answers", async || Client::new().get(server.url("/")).send().await.ok()).await;
         let client = Client::new();
         let mut answers = String::new();
+        model.always_embed(EmbeddingReply::Good);
+        let question = "Which colour has the lamp on the pier?";
+        answers.push_str(&send(&client, &server, Method::POST, "/maintain_index", question).await);
+        model.always_embed(EmbeddingReply::Refuse(parrot()));
         for (method, path) in ways_in("lamp") {
             model.push(parrot());
-            answers.push_str(&send(&client, &server, method, &path, "Which colour has the lamp on the pier?").await);
+            answers.push_str(&send(&client, &server, method, &path, question).await);
         }
         server.terminate();
         server.status().await;
@@ -233,6 +240,9 @@ async fn no_secret_of_the_settings_is_in_a_log_an_answer_or_a_trace() {
             }
         }
     }
-    assert!(!collector.spans().is_empty() && !model.requests().is_empty(), "it got that far");
+    for system in ["model", "embedding", "rerank", "search", "blob"] {
+        let failed = |span: &TakenSpan| span.name.starts_with(&format!("{system} ")) && span.status == 2;
+        assert!(collector.spans().iter().any(failed), "no call to {system} got as far as its refusal");
+    }
     assert!(collector.headers().iter().all(|headers| headers.contains_key("x-key")), "and only there the key belongs");
 }
