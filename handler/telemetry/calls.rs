@@ -106,12 +106,16 @@ impl Call {
     }
 
     /// Does the work of the call.
-    pub async fn run<T>(mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let Some(progress) = self.0.clone() else { return work.await };
-        let span = progress.span.clone();
-        let done = CURRENT.scope(progress, work).instrument(span).await;
-        self.end(done.as_ref().err().map_or("ok", |e| e.kind().row().code));
-        done
+    pub fn run<T>(mut self, work: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+        // On the heap: each layer that takes a future by value makes it two or three times as large, and here are many.
+        let work = Box::pin(work);
+        async move {
+            let Some(progress) = self.0.clone() else { return work.await };
+            let span = progress.span.clone();
+            let done = CURRENT.scope(progress, work).instrument(span).await;
+            self.end(done.as_ref().err().map_or("ok", |e| e.kind().row().code));
+            done
+        }
     }
 
     /// Does the work of a call whose answer comes piece by piece.

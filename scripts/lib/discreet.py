@@ -100,13 +100,15 @@ def settings(canaries: dict[str, str], address: str) -> dict[str, str]:
     forms = {
         "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey={};IngestionEndpoint=https://127.0.0.1:1/",
         "OTEL_EXPORTER_OTLP_HEADERS": "x-key={}",
+        "REDIS_URL": "redis://:{}@127.0.0.1:1",
     }
     values = {name: forms.get(name, "{}").format(canary) for name, canary in canaries.items()}
     for name in ("AZURE_STORAGE_CONNECTION_STRING", "AzureWebJobsStorage"):
         values.pop(name, None)
     models = {"OPENAI_BASE_URL": address, "OPENAI_MODEL": "m", "OPENAI_EMBEDDING_MODEL": "e"}
+    models["OPENAI_FALLBACK_BASE_URLS"] = address
     rerank = {"RERANK_BASE_URL": address, "RERANK_MODEL": "r"}
-    return values | models | rerank | {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "LOG_LEVEL": "trace"}
+    return values | models | rerank | {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "LOG_LEVEL": "trace", "CACHE_ANSWER_SECONDS": "0"}
 
 
 def forged(chance: random.Random) -> str:

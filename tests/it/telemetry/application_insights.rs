@@ -59,6 +59,8 @@ async fn application_insights_gets_requests_dependencies_exceptions_and_metrics(
         ("OPENAI_MODEL", "gpt-test"),
         ("APPLICATIONINSIGHTS_CONNECTION_STRING", &connection),
         ("SSL_CERT_FILE", &trusted),
+        ("CACHE_SEARCH_SECONDS", "0"),
+        ("CACHE_ANSWER_SECONDS", "0"),
     ]);
     let found = async || {
         let search = Client::new().post(server.url("/api/search")).json(&json!({"query": "quokka lamp"}));

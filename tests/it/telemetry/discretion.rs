@@ -111,7 +111,7 @@ async fn send(client: &Client, server: &Server, method: Method, path: &str, forg
     {
         request = request.header(name, HeaderValue::from_bytes(&fit).expect("only what fits is left"));
     }
-    let answer = request.send().await.expect("it always answers");
+    let answer = request.send().await.unwrap_or_else(|e| panic!("{e}: {}", server.stderr()));
     format!("{:?} {}", answer.headers().clone(), answer.text().await.expect("the answer comes whole"))
 }
 
@@ -177,6 +177,8 @@ fn canaries(dead: &str) -> Vec<(&'static str, String)> {
                 format!("InstrumentationKey={canary};IngestionEndpoint=https://127.0.0.1:1/")
             }
             "OTEL_EXPORTER_OTLP_HEADERS" => format!("x-key={canary}"),
+            "REDIS_URL" => format!("redis://:{canary}@127.0.0.1:1"),
+            "AZURE_COSMOS_KEY" => BASE64_STANDARD.encode(&canary),
             _ => canary,
         };
         (name, value)
@@ -199,14 +201,18 @@ async fn no_secret_of_the_settings_is_in_a_log_an_answer_or_a_trace() {
         ("OPENAI_BASE_URL", model_url.as_str()),
         ("OPENAI_MODEL", "gpt-test"),
         ("OPENAI_EMBEDDING_MODEL", "embed-test"),
+        ("OPENAI_FALLBACK_BASE_URLS", model_url.as_str()),
         ("RERANK_BASE_URL", model_url.as_str()),
         ("RERANK_MODEL", "rerank-test"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector_url.as_str()),
         ("LOG_LEVEL", "trace"),
+        ("CACHE_SEARCH_SECONDS", "0"),
+        ("CACHE_ANSWER_SECONDS", "0"),
     ];
     // Once with everything on this machine, so that chat gets as far as the model; once with storage and search elsewhere.
-    let elsewhere = ["AZURE_STORAGE_CONNECTION_STRING", "AzureWebJobsStorage", "AZURE_SEARCH_API_KEY"];
-    let search = [("AZURE_SEARCH_ENDPOINT", "http://127.0.0.1:1")];
+    let elsewhere =
+        ["AZURE_STORAGE_CONNECTION_STRING", "AzureWebJobsStorage", "AZURE_SEARCH_API_KEY", "AZURE_COSMOS_KEY"];
+    let search = [("AZURE_SEARCH_ENDPOINT", "http://127.0.0.1:1"), ("AZURE_COSMOS_ENDPOINT", "https://127.0.0.1:1")];
     for is_elsewhere in [false, true] {
         let ours = secrets.iter().filter(|(name, _)| is_elsewhere || !elsewhere.contains(name));
         let settings: Vec<(&str, &str)> = ours.map(|(name, value)| (*name, value.as_str())).chain(servers).collect();
@@ -240,7 +246,7 @@ async fn no_secret_of_the_settings_is_in_a_log_an_answer_or_a_trace() {
             }
         }
     }
-    for system in ["model", "embedding", "rerank", "search", "blob"] {
+    for system in ["model", "embedding", "rerank", "search", "blob", "cosmos", "redis"] {
         let failed = |span: &TakenSpan| span.name.starts_with(&format!("{system} ")) && span.status == 2;
         assert!(collector.spans().iter().any(failed), "no call to {system} got as far as its refusal");
     }

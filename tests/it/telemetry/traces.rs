@@ -20,6 +20,9 @@ async fn serve(place: &Place, model: &FakeOpenAi, collector: &FakeCollector, mor
         ("OPENAI_MODEL", "gpt-test"),
         ("OPENAI_EMBEDDING_MODEL", "embed-test"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str()),
+        // The same question is to be answered anew.
+        ("CACHE_SEARCH_SECONDS", "0"),
+        ("CACHE_ANSWER_SECONDS", "0"),
     ];
     let settings: Vec<_> = settings.iter().chain(more).copied().collect();
     let server = place.serve(&settings);
