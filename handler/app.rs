@@ -32,8 +32,10 @@ use crate::models::rerank::Reranker;
 use crate::stores::blobs::BlobStore;
 use crate::stores::blobs::azure::AzureBlobs;
 use crate::stores::blobs::local::LocalBlobs;
+use crate::stores::blobs::observed::ObservedBlobs;
 use crate::stores::records::RecordStore;
 use crate::stores::records::cosmos::CosmosRecords;
+use crate::stores::records::observed::ObservedRecords;
 use crate::stores::records::sqlite::SqliteRecords;
 
 /// Everything a function can call.
@@ -149,14 +151,19 @@ impl App {
 fn open_blobs(home: &BlobHome) -> Result<Arc<dyn BlobStore>> {
     Ok(match home {
         BlobHome::Folder(folder) => Arc::new(LocalBlobs::open(folder)?),
-        BlobHome::Container { account, container } => Arc::new(AzureBlobs::open(account, container)?),
+        BlobHome::Container { account, container } => {
+            Arc::new(ObservedBlobs::new(AzureBlobs::open(account, container)?))
+        }
     })
 }
 
 fn open_records(config: &Config, clock: &Clock) -> Result<Arc<dyn RecordStore>> {
     Ok(match &config.records {
         RecordHome::File => Arc::new(SqliteRecords::open(&config.data.join("records.db"), clock.clone())?),
-        RecordHome::Cosmos(settings) => Arc::new(CosmosRecords::new(settings.clone(), clock.clone())),
+        RecordHome::Cosmos(settings) => {
+            let records = CosmosRecords::new(settings.clone(), clock.clone());
+            Arc::new(ObservedRecords::new(records, settings.endpoint.as_str()))
+        }
     })
 }
 

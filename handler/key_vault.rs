@@ -16,6 +16,7 @@ use url::{Host, Url};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::Reason;
+use crate::telemetry::calls::outside;
 
 /// A value is fetched anew after this time: a secret that was replaced reaches a process that goes on running.
 const KEPT: TimeDelta = TimeDelta::hours(4);
@@ -113,7 +114,8 @@ impl VaultSecret {
             return Ok(kept.value.clone());
         }
         let patience = if kept.is_some() { PATIENCE_WITH_A_VALUE } else { PATIENCE };
-        match (self.fetch(patience).await, kept.as_mut()) {
+        let call = outside("vault", "get").to(self.vault.endpoint.as_str());
+        match (call.run(self.fetch(patience)).await, kept.as_mut()) {
             (Ok(value), _) => {
                 *kept = Some(Kept { value: value.clone(), until: now + KEPT });
                 Ok(value)

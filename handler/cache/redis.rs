@@ -21,6 +21,7 @@ use url::Url;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::Reason;
 use crate::secret::Secret;
+use crate::telemetry::calls::outside;
 use crate::telemetry::one_line;
 
 /// A call may take this long, connecting included. A question waits for it.
@@ -105,7 +106,7 @@ impl Redis {
     pub async fn get(&self, key: &str) -> Option<(Vec<u8>, Duration)> {
         let mut both = redis::pipe();
         both.get(key).pttl(key);
-        let answer = self.call(async |connection| both.query_async(connection).await).await.ok()?;
+        let answer = self.call("get", async |connection| both.query_async(connection).await).await.ok()?;
         let (value, left): (Option<Vec<u8>>, i64) = answer;
         // Negative: it ended between the two, or somebody has set it without an end.
         let left = u64::try_from(left).ok().filter(|left| *left > 0)?;
@@ -117,12 +118,12 @@ impl Redis {
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let mut set = redis::cmd("SET");
         set.arg(key).arg(value).arg("PX").arg(milliseconds);
-        let _set: Result<()> = self.call(async |connection| set.query_async(connection).await).await;
+        let _set: Result<()> = self.call("set", async |connection| set.query_async(connection).await).await;
     }
 
     /// Whether it answers. `StoreUnavailable` with the reason when it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.call(async |connection| redis::cmd("PING").query_async(connection).await).await
+        self.call("ping", async |connection| redis::cmd("PING").query_async(connection).await).await
     }
 
     /// Where it is, for people.
@@ -131,12 +132,18 @@ impl Redis {
     }
 
     /// Makes one call. A failure is told once, and then nobody calls for a while.
-    async fn call<T>(&self, call: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>) -> Result<T> {
-        let unavailable =
-            |cause: String| Error::new(ErrorKind::StoreUnavailable, "Redis does not answer").caused_by(cause);
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        call: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>,
+    ) -> Result<T> {
         if !self.may_call() {
             return Err(unavailable("left alone for a moment after a failure".to_owned()));
         }
+        outside("redis", operation).to(self.settings.address.as_str()).run(self.try_once(call)).await
+    }
+
+    async fn try_once<T>(&self, call: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>) -> Result<T> {
         let work = async {
             let mut connection = timeout(PASSWORD_TIME, self.connection()).await.map_err(|_| late(PASSWORD_TIME))??;
             timeout(CALL_TIME, call(&mut connection)).await.map_err(|_| late(CALL_TIME))?
@@ -188,6 +195,10 @@ fn reason(error: &RedisError) -> Reason {
         _ if error.is_timeout() => Reason::TooSlow,
         _ => Reason::of_network(error),
     }
+}
+
+fn unavailable(cause: String) -> Error {
+    Error::new(ErrorKind::StoreUnavailable, "Redis does not answer").caused_by(cause)
 }
 
 fn late(limit: Duration) -> RedisError {

@@ -22,6 +22,7 @@ mod told;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -34,6 +35,8 @@ use crate::telemetry::{self, LogReader};
 
 /// Wrong settings end the process with this status, as sysexits.h has it.
 const EXIT_CONFIG: u8 = 78;
+/// How long the end of the process may wait for its last traces and metrics to be sent.
+const LAST_FLUSH: Duration = Duration::from_secs(1);
 
 /// Chat over an organisation's own documents.
 #[derive(Parser)]
@@ -125,7 +128,7 @@ pub fn run(program: PathBuf) -> ExitCode {
             let _printed = <Cli as clap::CommandFactory>::command().print_help();
             return ExitCode::from(2);
         };
-        telemetry::start(config.log_level, LogReader::Machine);
+        telemetry::start(config.log_level, LogReader::Machine, config.telemetry.clone());
         return block_on(async move { host::run(open(config)?, port).await });
     };
     let is_server = matches!(command, Command::Serve(_));
@@ -135,7 +138,10 @@ pub fn run(program: PathBuf) -> ExitCode {
         Command::Doctor => config.log_level.min(tracing::Level::ERROR),
         _ => config.log_level.min(tracing::Level::WARN),
     };
-    telemetry::start(log_level, if is_server { LogReader::Machine } else { LogReader::Person });
+    // A command is watched by the person who runs it.
+    let (reader, traces) =
+        if is_server { (LogReader::Machine, config.telemetry.clone()) } else { (LogReader::Person, None) };
+    telemetry::start(log_level, reader, traces);
     let json = cli.shared.json;
     if let Command::Evaluate(args) = command {
         // It opens what it needs itself: a set may come with an index of its own.
@@ -197,7 +203,11 @@ fn open(config: Config) -> Result<Arc<App>, Error> {
 fn block_on(work: impl Future<Output = Result<ExitCode, Error>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => runtime.block_on(async {
+            let ended = work.await;
+            telemetry::finish(LAST_FLUSH).await;
+            ended
+        }),
         Err(e) => Err(Error::new(ErrorKind::Internal, "cannot start the runtime").caused_by(e)),
     };
     ended.unwrap_or_else(|e| {
@@ -225,7 +235,7 @@ fn misconfigured(source: &Source, problems: &[Problem]) -> ExitCode {
     }
     match host::port_of(source) {
         Some(port) => {
-            telemetry::start(tracing::Level::INFO, LogReader::Machine);
+            telemetry::start(tracing::Level::INFO, LogReader::Machine, None);
             let names: Vec<&str> = problems.iter().map(|problem| problem.name).collect();
             let sentence = format!("these settings need attention: {}", names.join(", "));
             block_on(async move { host::run_misconfigured(sentence, port).await })

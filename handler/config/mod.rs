@@ -11,6 +11,7 @@ mod secrets;
 pub mod settings;
 pub mod source;
 mod storage;
+mod telemetry;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ use crate::key_vault::VaultSecret;
 use crate::models::openai::{EmbeddingSettings, OpenAiSettings};
 use crate::models::rerank::RerankSettings;
 use crate::stores::storage_account::StorageAccount;
+use crate::telemetry::settings::TelemetrySettings;
 
 /// Variables that the platform sets and that are no settings of ours.
 pub const PLATFORM_VARIABLES: &[&str] = &[
@@ -135,6 +137,8 @@ pub struct Config {
     pub max_invocation_bytes: usize,
     /// How often the local host compares folder and index.
     pub sweep: Duration,
+    /// Where traces and metrics go; nowhere without.
+    pub telemetry: Option<TelemetrySettings>,
     /// Reserved settings that were set although nothing uses them yet.
     pub unused: Vec<&'static str>,
 }
@@ -196,6 +200,7 @@ impl Config {
             invocation_timeout,
             max_invocation_bytes: bounded(&mut reader, "MAX_INVOCATION_SIZE", 1 << 10, 1 << 32),
             sweep: Duration::from_secs(reader.number("SWEEP_SECONDS", 1, 86_400)),
+            telemetry: telemetry::settings(&mut reader, &credential),
             unused: unused(source),
             data,
         };

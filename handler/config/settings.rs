@@ -254,8 +254,26 @@ pub const SETTINGS: &[Setting] = &[
     reserved(secret("SECRET_KEY", "Signs the tokens of callers.")),
     reserved(plain("RATE_LIMIT_PER_MINUTE", "60", "Requests a minute of one caller.")),
     reserved(unset("AZURE_FUNCTION_APP_URL", "Where actions are posted to.")),
-    reserved(plain("ENABLE_TELEMETRY", "false", "Sends traces and metrics.")),
-    reserved(secret("APPLICATIONINSIGHTS_CONNECTION_STRING", "Where they are sent.")),
+    plain(
+        "ENABLE_TELEMETRY",
+        "auto",
+        "`auto` sends traces and metrics when one of the next two says where to, `false` never, `true` insists.",
+    ),
+    secret(
+        "APPLICATIONINSIGHTS_CONNECTION_STRING",
+        "Sends them to Application Insights. A Function App has this one by itself once a resource is attached to it.",
+    ),
+    unset(
+        "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+        "`Authorization=AAD` signs in there with the identity of the app, for resources that take no other telemetry.",
+    ),
+    unset(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "Sends them to a collector of OpenTelemetry as well or instead, OTLP over HTTP: `http://127.0.0.1:4318`.",
+    ),
+    secret("OTEL_EXPORTER_OTLP_HEADERS", "What requests to it carry besides: `name=value,name=value`."),
+    plain("OTEL_SERVICE_NAME", "knowledge-worker", "The name under which the process is seen there."),
+    plain("OTEL_TRACES_SAMPLER_ARG", "1", "The share of traces that is kept, from 0 to 1. Metrics count everything."),
 ];
 
 /// The row of a setting.

@@ -29,14 +29,15 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use axum::{Extension, Json};
-use tracing::{Instrument, error_span};
+use tracing::Span;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::definition::Definition;
 use crate::host::envelope::{Envelope, Reply};
-use crate::host::server::{RequestId, read_body};
+use crate::host::server::{FlushFirst, RequestId, read_body};
 use crate::host::{invoke, problem};
+use crate::telemetry::metrics;
 
 /// What a trigger function returns.
 pub type TriggerFuture = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
@@ -140,7 +141,11 @@ async fn within_deadline(
 }
 
 /// Runs a trigger function on an envelope.
-pub async fn run(app: Arc<App>, name: &str, envelope: Envelope) -> Result<Reply> {
+pub async fn run(app: Arc<App>, name: &'static str, envelope: Envelope) -> Result<Reply> {
+    if let Some(since) = envelope.waiting_since() {
+        // Another machine's clock may be ahead of ours.
+        metrics::queue_age(name, (app.clock.now() - since).to_std().unwrap_or_default());
+    }
     match trigger(name) {
         Some(start) => start(app, envelope).await,
         None => Err(Error::new(ErrorKind::NotFound, "there is no such function")),
@@ -160,17 +165,19 @@ async fn run_trigger(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    let span = error_span!("invocation", function = name);
+    Span::current().record("function", name);
     let ran = async {
         let body = read_body(request.into_body(), app.config.max_invocation_bytes).await?;
         let envelope = Envelope::parse(&body)?;
         drop(body);
         run(app, name, envelope).await
     };
-    match ran.instrument(span).await {
+    let mut response = match ran.await {
         Ok(reply) => Json(reply).into_response(),
         Err(e) => problem::respond(&e, &id.0),
-    }
+    };
+    response.extensions_mut().insert(FlushFirst);
+    response
 }
 
 async fn not_found(Extension(id): Extension<RequestId>) -> Response {

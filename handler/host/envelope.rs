@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -61,6 +62,15 @@ impl Envelope {
         }
     }
 
+    /// Since when the trigger has waited: when its message was put into the queue, or when its blob was last changed. None
+    /// for triggers that do not say, and for times that are no times.
+    pub fn waiting_since(&self) -> Option<DateTime<Utc>> {
+        let of_message = self.metadata_text("InsertionTime");
+        let of_blob = || Some(decode(self.metadata.get("Properties")?.get("LastModified")?.as_str()?));
+        let told = of_message.or_else(of_blob)?;
+        DateTime::parse_from_rfc3339(&told).ok().map(|time| time.to_utc())
+    }
+
     /// A piece of metadata as text, if it is there and is text.
     pub fn metadata_text(&self, key: &str) -> Option<Cow<'_, str>> {
         match self.metadata.get(key) {
@@ -93,6 +103,19 @@ mod tests {
         assert_eq!(envelope.text("msg").unwrap(), r#"{"id":7}"#);
         assert_eq!(envelope.metadata_text("name").unwrap(), "a b.txt");
         assert_eq!(envelope.metadata_text("DequeueCount").unwrap(), "1");
+    }
+
+    #[test]
+    fn a_trigger_says_since_when_it_waits() {
+        let since = |metadata: &str| {
+            envelope(&format!(r#"{{"Data":{{}},"Metadata":{metadata}}}"#)).waiting_since().map(|time| time.timestamp())
+        };
+        assert_eq!(since(r#"{"InsertionTime":"2026-01-08T10:00:00+00:00"}"#), Some(1_767_866_400));
+        assert_eq!(since(r#"{"InsertionTime":"\"2026-01-08T10:00:00Z\""}"#), Some(1_767_866_400));
+        assert_eq!(since(r#"{"Properties":{"LastModified":"2026-01-08T10:00:00+00:00"}}"#), Some(1_767_866_400));
+        for none in ["{}", r#"{"InsertionTime":7}"#, r#"{"InsertionTime":"soon"}"#, r#"{"Properties":[]}"#] {
+            assert_eq!(since(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::schedule::Schedule;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::telemetry::one_line;
+use crate::telemetry::requests::{self, Caller};
 
 /// Events that come within this time of each other are handled together: a file is often written in several steps.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -143,8 +144,13 @@ impl LocalHost {
 
     async fn call(&self, function: &'static str, data: Value, metadata: Map<String, Value>) {
         let data = data.as_object().cloned().unwrap_or_default();
-        let span = error_span!("request", request.id = %Uuid::new_v4(), function);
-        match (self.invoke)(function, Envelope { data, metadata }).instrument(span).await {
+        let id = Uuid::new_v4().to_string();
+        // Seen as the Functions host's call would be.
+        let traced = requests::begin("POST", Some(&format!("/{function}")), &id, &Caller::default());
+        let span = error_span!("request", request.id = %id, trace.id = traced.trace_id(), function);
+        let ran = (self.invoke)(function, Envelope { data, metadata }).instrument(span).instrument(traced.span()).await;
+        traced.answered(ran.as_ref().err().map_or(200, |e| e.kind().row().status));
+        match ran {
             Ok(_) => debug!(function, "ran"),
             // The next sweep tries again, as the Functions host would deliver the event again.
             Err(e) => {

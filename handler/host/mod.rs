@@ -5,6 +5,7 @@ pub mod definition;
 pub mod envelope;
 pub mod invoke;
 pub mod local;
+mod observed;
 pub mod problem;
 pub mod same_origin;
 pub mod schedule;

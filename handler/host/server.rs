@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -17,16 +17,21 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
+use tracing::field::Empty;
 use tracing::{Instrument, debug, error_span, info};
 use uuid::Uuid;
 
+use super::observed::while_sent;
 use crate::error::{Error, ErrorKind, Result};
-use crate::telemetry::{place_in_json, without_secrets};
+use crate::telemetry::requests::{self, Caller};
+use crate::telemetry::{self, place_in_json, without_secrets};
 
 /// How long a caller may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long running requests may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the answer to an invocation may wait for its traces and metrics to be sent.
+const FLUSH: Duration = Duration::from_millis(500);
 /// Set by the host on every call; the id under which it logs the invocation.
 const INVOCATION_ID: &str = "x-azure-functions-invocationid";
 /// What an answer carries the request's id in.
@@ -114,35 +119,57 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" && charset.is_none_or(|charset| charset.trim_matches('"') == "utf-8")
 }
 
-/// Gives a request its id, a span and a log line, and every answer the headers that all answers have.
+/// Goes with the answer to an invocation: the host may stop this process as soon as it has it, so what is known of the
+/// invocation is sent before.
+#[derive(Clone, Copy, Debug)]
+pub struct FlushFirst;
+
+/// Gives a request its id, its spans and a log line, and every answer the headers that all answers have.
 pub async fn observe(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
-    // At the level of errors, so that the id is on every line that any LOG_LEVEL lets through.
-    let span = error_span!("request", request.id = %id);
+    let caller = caller(request.headers());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let traced = requests::begin(request.method().as_str(), route.as_ref().map(MatchedPath::as_str), &id, &caller);
+    let trace_id = traced.trace_id().or_else(|| caller.trace_id());
+    // At the level of errors, so that the ids are on every line that any LOG_LEVEL lets through.
+    let span = error_span!("request", request.id = %id, trace.id = trace_id, function = Empty);
+    let response = answer(request, next, &id).instrument(span.clone()).instrument(traced.span()).await;
+    traced.answered(response.status().as_u16());
+    if response.extensions().get::<FlushFirst>().is_some() {
+        drop(traced);
+        telemetry::flush(FLUSH).await;
+        return response;
+    }
+    while_sent(response, span, traced)
+}
+
+async fn answer(request: Request, next: Next, id: &str) -> Response {
     let line = format!("{} {}", request.method(), without_secrets(&request.uri().to_string()));
     let is_readiness = request.uri().path() == "/";
-    async move {
-        let began = Instant::now();
-        let mut response = next.run(request).await;
-        let status = response.status().as_u16();
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // The host asks for `/` many times a second while it waits for us.
-        if is_readiness {
-            debug!(request = %line, status, took_ms, "answered");
-        } else {
-            info!(request = %line, status, took_ms, "answered");
-        }
-        let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            headers.insert(REQUEST_ID, id);
-        }
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        response
+    let began = Instant::now();
+    let mut response = next.run(request).await;
+    let status = response.status().as_u16();
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    // The host asks for `/` many times a second while it waits for us.
+    if is_readiness {
+        debug!(request = %line, status, took_ms, "answered");
+    } else {
+        info!(request = %line, status, took_ms, "answered");
     }
-    .instrument(span)
-    .await
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What the caller, in the cloud the Functions host, says of the trace that the request belongs to.
+fn caller(headers: &HeaderMap) -> Caller {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    Caller::parse(text("traceparent"), text("tracestate"))
 }
 
 /// The host's invocation id, else a new one. Nothing else that a caller sends gets into the log as an id.

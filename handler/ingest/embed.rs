@@ -19,6 +19,8 @@ use crate::document::{Embedding, EmbeddingSpace, Passage, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::embedding::EmbeddingModel;
 use crate::stores::records::{Precondition, RecordStore};
+use crate::telemetry::metrics;
+use crate::telemetry::steps::step;
 
 /// Raised whenever [`Passage::in_context`] says the same passage otherwise.
 const TEXT_VERSION: u32 = 1;
@@ -194,9 +196,10 @@ impl Ingest {
         deadline: Instant,
     ) -> Result<Option<Vec<Embedding>>> {
         let Some(embedder) = &self.embedder else { return Ok(None) };
-        let outcome = embedder.embed(passages, deadline, &|_| {}).await;
+        let outcome = step("embed", embedder.embed(passages, deadline, &|_| {})).await;
         if outcome.tokens > 0 {
             let cost = embedder.cost_of(outcome.tokens);
+            cost.into_iter().for_each(|cost| metrics::cost("embedding", cost));
             self.ledger.update(&row.id, &row.name, |row| row.pays(outcome.tokens, cost)).await?;
         }
         outcome.embeddings.map(Some)

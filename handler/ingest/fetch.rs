@@ -17,6 +17,7 @@ use url::{Host, Url};
 
 use super::public_address::is_public;
 use crate::error::{Error, ErrorKind, Result};
+use crate::telemetry::calls;
 
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -85,7 +86,7 @@ impl Fetcher {
         let mut url = parse(raw)?;
         for _ in 0..=MAX_REDIRECTS {
             let addresses = self.check(&url).await?;
-            let response = ask(&url, addresses).await?;
+            let response = calls::outside("web", "get").to(url.as_str()).run(ask(&url, addresses)).await?;
             let status = response.status();
             if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 url = target(&url, response.headers())?;
@@ -190,6 +191,7 @@ async fn ask(url: &Url, addresses: Vec<SocketAddr>) -> Result<reqwest::Response>
     let answered = client.get(url.clone()).header(ACCEPT, "text/html, */*;q=0.8").send().await;
     // The address may hold a secret in its query, so it does not get into the log.
     let response = answered.map_err(|e| failed("the server cannot be reached").caused_by(e.without_url()))?;
+    calls::answered(response.status().as_u16());
     if response.remote_addr().is_none_or(|asked| addresses.contains(&asked)) {
         return Ok(response);
     }

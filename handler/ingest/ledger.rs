@@ -38,6 +38,24 @@ pub enum State {
     Deleted,
 }
 
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Processing, Self::Indexed, Self::Failed, Self::Quarantined, Self::Deleted];
+
+    /// The word that figures have for it, as in a row.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Processing => "processing",
+            Self::Indexed => "indexed",
+            Self::Failed => "failed",
+            Self::Quarantined => "quarantined",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
 /// Why the last attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {

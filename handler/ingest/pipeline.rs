@@ -26,7 +26,8 @@ use crate::index::segments::manifest::Outcome;
 use crate::index::segments::segment::Row;
 use crate::index::segments::writer::Upsert;
 use crate::stores::blobs::{Blob, BlobMeta, BlobStore};
-use crate::telemetry::one_line;
+use crate::telemetry::steps::{document_step, step};
+use crate::telemetry::{metrics, one_line};
 use crate::tokens;
 
 /// Raised whenever extraction or chunking change what they make of a document.
@@ -127,25 +128,37 @@ impl Ingest {
     /// With `anew`, the document is read and its passages are made even if nothing has changed.
     pub(super) async fn sync_until(&self, name: &DocumentName, embed_until: Deadline, anew: bool) -> Result<Synced> {
         let id = DocumentId::of(name);
-        let _alone = self.locks.lock(&id).await;
+        let done = document_step("ingest", id.as_str(), self.settle(&id, name, embed_until, anew)).await;
+        match &done {
+            Ok(Synced::Indexed { .. }) => metrics::ingested("indexed"),
+            Ok(Synced::Removed) => metrics::ingested("removed"),
+            Ok(Synced::Quarantined { code }) => metrics::ingested(code),
+            Ok(Synced::Unchanged) => {}
+            Err(e) => metrics::ingested(e.kind().row().code),
+        }
+        done
+    }
+
+    async fn settle(&self, id: &DocumentId, name: &DocumentName, embed_until: Deadline, anew: bool) -> Result<Synced> {
+        let _alone = self.locks.lock(id).await;
         // Storage may say nothing of it; then its name alone decides who may know.
         let unseen = self.settings.rights.standing(name.as_str(), &BTreeMap::new());
         let mut forced = anew;
         for _ in 0..MAX_ROUNDS {
             let found = match self.documents.head(name.as_str()).await {
                 Ok(Some(found)) => found,
-                Ok(None) => match self.remove(&id, name).await? {
+                Ok(None) => match self.remove(id, name).await? {
                     Some(removed) => return Ok(removed),
                     None => continue,
                 },
-                Err(e) => return self.failed(&id, name, None, &unseen, e).await,
+                Err(e) => return self.failed(id, name, None, &unseen, e).await,
             };
             let version = version_of(&found);
-            if !anew && let Some(settled) = self.settled(&id, name, &found).await? {
+            if !anew && let Some(settled) = self.settled(id, name, &found).await? {
                 return Ok(settled);
             }
             let standing = self.standing(&found);
-            let row = self.ledger.claim(&id, name.as_str(), &version, &standing, found.size_bytes).await?;
+            let row = self.ledger.claim(id, name.as_str(), &version, &standing, found.size_bytes).await?;
             crash::point("claimed");
             let attempt = self.attempt(name, &found, &row, embed_until, forced).await;
             // Whoever replaced or deleted the document meanwhile may have had to give way to us: look once more. What is
@@ -158,11 +171,11 @@ impl Ingest {
                 Ok(Attempt::StartOver) => {}
                 // Storage is the authority, whatever the clocks say.
                 Ok(Attempt::Overruled) => forced = true,
-                Err(e) => return self.failed(&id, name, Some(&version), &standing, e).await,
+                Err(e) => return self.failed(id, name, Some(&version), &standing, e).await,
             }
         }
         let restless = Error::new(ErrorKind::StoreUnavailable, "the document keeps changing while it is read");
-        self.failed(&id, name, None, &unseen, restless).await
+        self.failed(id, name, None, &unseen, restless).await
     }
 
     /// Counts a failure that the platform reports after its own retries, and quarantines the document.
@@ -279,7 +292,7 @@ impl Ingest {
         let (version, content_hash) = (version_of(&blob.meta), content_hash(&blob.bytes));
         let standing = self.standing(&blob.meta);
         let extracting = Instant::now();
-        let extracted = self.extractor.extract(name, blob.bytes).await?;
+        let extracted = step("extract", self.extractor.extract(name, blob.bytes)).await?;
         let extract_ms = elapsed_ms(extracting);
         let chunking = Instant::now();
         let (pages, remark) = (extracted.pages, extracted.remark.clone());
@@ -312,12 +325,15 @@ impl Ingest {
             forced,
             rows,
         };
-        if self.index.upsert(upsert).await? == Outcome::Superseded {
+        if step("index", self.index.upsert(upsert)).await? == Outcome::Superseded {
             return Ok(Attempt::Overruled);
         }
         let mut phases_ms = read.phases_ms;
         phases_ms.insert("index".to_owned(), elapsed_ms(indexing));
         let took_ms: u64 = phases_ms.values().sum();
+        for (phase, took_ms) in &phases_ms {
+            metrics::ingestion_phase(phase, Duration::from_millis(*took_ms));
+        }
         self.ledger
             .update(&row.id, name.as_str(), |row| {
                 row.state = State::Indexed;

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::segments::manifest::DocumentEntry;
 use crate::stores::blobs::{BlobMeta, list_all};
 use crate::stores::records::{Precondition, RecordStore};
-use crate::telemetry::one_line;
+use crate::telemetry::{metrics, one_line};
 
 /// How many documents are brought in line at once.
 pub(super) const CONCURRENCY: usize = 4;
@@ -171,6 +171,9 @@ impl Ingest {
         let blobs = list_all(&self.documents, "").await?;
         let rows: BTreeMap<DocumentId, LedgerRow> =
             self.ledger.all().await?.into_iter().map(|row| (row.id.clone(), row)).collect();
+        for state in State::ALL {
+            metrics::documents(state.word(), rows.values().filter(|row| row.state == state).count() as u64);
+        }
         let entries: BTreeMap<DocumentId, DocumentEntry> = self.index.entries().await?.into_iter().collect();
         let mut stored: BTreeMap<DocumentId, ()> = BTreeMap::new();
         let mut tasks = Vec::new();

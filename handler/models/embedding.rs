@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::openai::{OpenAiEmbeddings, Vectors};
 use crate::document::{Embedding, EmbeddingSpace};
 use crate::error::{Error, ErrorKind, Result};
+use crate::telemetry::{calls, metrics};
 use crate::tokens;
 
 /// Texts of one request. OpenAI takes 2,048; Hugging Face's server takes 32 unless told otherwise, and a model that runs on
@@ -122,7 +123,7 @@ impl EmbeddingModel {
 
     /// The embedding of a question, for which somebody waits: no queue, little patience.
     pub async fn question(&self, text: &str, deadline: Instant) -> Result<Embedding> {
-        let vectors = self.server.embed(&[fitting(text)], QUESTION_ATTEMPTS, deadline).await?;
+        let vectors = self.ask(&[fitting(text)], QUESTION_ATTEMPTS, deadline).await?;
         let mut embeddings = self.in_space(vectors, &OnceLock::new())?.embeddings;
         embeddings.pop().ok_or_else(|| Error::new(ErrorKind::ModelFailed, "the embedding model sent nothing"))
     }
@@ -136,9 +137,16 @@ impl EmbeddingModel {
         let too_late =
             |_| Error::new(ErrorKind::DeadlineExceeded, "the embedding model did not have time for all texts");
         let permit = timeout_at(deadline, self.in_flight.acquire()).await.map_err(too_late)?;
-        let vectors = self.server.embed(texts, PASSAGE_ATTEMPTS, deadline).await?;
+        let vectors = self.ask(texts, PASSAGE_ATTEMPTS, deadline).await?;
         drop(permit);
         self.in_space(vectors, space)
+    }
+
+    async fn ask(&self, texts: &[&str], attempts: u32, deadline: Instant) -> Result<Vectors> {
+        let call = calls::outside("embedding", "embed").with_model(self.name());
+        let vectors = call.run(self.server.embed(texts, attempts, deadline)).await?;
+        metrics::tokens("embedding", self.name(), vectors.tokens);
+        Ok(vectors)
     }
 
     /// Vectors as embeddings of the one space that all of a call are in.

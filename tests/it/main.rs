@@ -5,6 +5,8 @@
 
 #[path = "../fake_azure/mod.rs"]
 mod fake_azure;
+#[path = "../fake_collector/mod.rs"]
+mod fake_collector;
 #[path = "../fake_openai/mod.rs"]
 mod fake_openai;
 #[path = "../fake_reranker/mod.rs"]
@@ -58,4 +60,5 @@ mod rerank;
 mod rights;
 mod samples;
 mod serve;
+mod telemetry;
 mod vectors;

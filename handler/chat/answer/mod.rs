@@ -17,6 +17,7 @@ use crate::document::{Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::extractive::{Extract, Material, extract};
 use crate::models::{ChatModel, Finish, ModelEvent, ModelRequest};
+use crate::telemetry::{calls, metrics};
 
 /// The answer when the documents do not say.
 pub const ABSTENTION: &str = "I don't know: the documents I may read do not say.";
@@ -104,7 +105,7 @@ fn words<'a>(
         ChatModel::OpenAi(model) => {
             let messages = prompt::messages(request, &found.context.passages, &chat.settings, &prompt::random_code());
             let request = ModelRequest { messages, max_answer_tokens: chat.settings.max_answer_tokens, deadline };
-            Some(model.stream(request).boxed())
+            Some(calls::outside("model", "chat").with_model(model.name()).stream(model.stream(request).boxed()))
         }
     }
 }
@@ -147,7 +148,11 @@ fn told<'a>(
                         yield piece.into();
                     }
                 }
-                ModelEvent::Usage(spent) => usage = Some(spent),
+                ModelEvent::Usage(spent) => {
+                    metrics::tokens("prompt", model, spent.prompt_tokens.into());
+                    metrics::tokens("completion", model, spent.completion_tokens.into());
+                    usage = Some(spent);
+                }
                 ModelEvent::Finished(how) => finish = how,
             }
         }

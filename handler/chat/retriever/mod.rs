@@ -7,7 +7,7 @@ mod recent;
 mod reranking;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -22,7 +22,8 @@ use crate::index::filter::Filter;
 use crate::index::{Found, Hit, Index, Query};
 use crate::models::embedding::EmbeddingModel;
 use crate::models::rerank::Reranker;
-use crate::telemetry::one_line;
+use crate::telemetry::steps::step;
+use crate::telemetry::{metrics, one_line};
 
 /// A question waits this long for its embedding and as long for its second look, or a quarter of the time for its answer,
 /// whichever is less.
@@ -45,6 +46,16 @@ pub enum Retrieval {
 }
 
 impl Retrieval {
+    /// The word that answers and figures have for it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Lexical => "lexical",
+            Self::Hybrid => "hybrid",
+            Self::LexicalReranked => "lexical+reranked",
+            Self::HybridReranked => "hybrid+reranked",
+        }
+    }
+
     fn reranked(self) -> Self {
         match self {
             Self::Lexical | Self::LexicalReranked => Self::LexicalReranked,
@@ -135,6 +146,19 @@ impl Retriever {
     /// The passages that fit a question best, of documents that the filter admits and `principal` may read, and how they
     /// were looked for.
     pub async fn search(
+        &self,
+        principal: &Principal,
+        question: &str,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<(Found, Retrieval)> {
+        let began = Instant::now();
+        let (found, retrieval) = step("retrieve", self.look(principal, question, filter, limit)).await?;
+        metrics::retrieved(retrieval.word(), began.elapsed());
+        Ok((found, retrieval))
+    }
+
+    async fn look(
         &self,
         principal: &Principal,
         question: &str,

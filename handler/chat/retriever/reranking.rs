@@ -8,6 +8,7 @@ use super::patience::Patience;
 use crate::error::Result;
 use crate::index::Hit;
 use crate::models::rerank::Reranker;
+use crate::telemetry::calls;
 
 /// How passages get their second look.
 #[derive(Debug)]
@@ -31,7 +32,11 @@ impl Reranking {
             return Ok(true);
         }
         let texts: Vec<String> = hits[..looked_at].iter().map(|hit| hit.passage.in_context()).collect();
-        let Some(scores) = self.patience.ask(|deadline| self.model.scores(question, &texts, deadline)).await else {
+        let ask = |deadline| {
+            let call = calls::outside("rerank", "rerank").with_model(self.model.name());
+            call.run(self.model.scores(question, &texts, deadline))
+        };
+        let Some(scores) = self.patience.ask(ask).await else {
             return Ok(false);
         };
         let mut judged: Vec<(f32, Hit)> = scores?.into_iter().zip(hits.drain(..looked_at)).collect();

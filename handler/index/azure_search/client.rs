@@ -16,6 +16,7 @@ use url::Url;
 use super::authorization::Authorization;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::Reason;
+use crate::telemetry::calls;
 
 /// The published version of the interface. Preview features are never sent.
 pub const API_VERSION: &str = "2026-04-01";
@@ -111,6 +112,19 @@ impl Call {
     pub(super) fn delete(path: String) -> Self {
         Self { verb: Verb::Delete, path, body: None, condition: Condition::Always, patience: WRITING }
     }
+
+    /// What is done, in a word for traces. The path itself holds names and filters.
+    fn operation(&self) -> &'static str {
+        let resource = self.path.split('?').next().unwrap_or_default();
+        match self.verb {
+            Verb::Post if resource.ends_with("/docs/search.post.search") => "query",
+            Verb::Post if resource.ends_with("/docs/search.index") => "index",
+            Verb::Get => "get",
+            Verb::Put => "put",
+            Verb::Post => "post",
+            Verb::Delete => "delete",
+        }
+    }
 }
 
 fn json(body: &Value) -> Bytes {
@@ -160,6 +174,10 @@ impl Client {
     /// Sends a call until there is an answer other than "busy", or patience ends. A lost connection and 408, 429, 500,
     /// 502, 503, 504 are tried again: every call of ours may be repeated without harm.
     pub(super) async fn send(&self, call: &Call) -> Result<Answer> {
+        calls::outside("search", call.operation()).run(self.persist(call)).await
+    }
+
+    async fn persist(&self, call: &Call) -> Result<Answer> {
         let deadline = Instant::now() + call.patience;
         let mut attempt = 1;
         loop {
@@ -186,6 +204,7 @@ impl Client {
         let separator = if call.path.contains('?') { '&' } else { '?' };
         let base = self.endpoint.as_str().trim_end_matches('/');
         let address = format!("{base}/{}{separator}api-version={API_VERSION}", call.path);
+        calls::trying(&address);
         let request = match call.verb {
             Verb::Get => http.get(address),
             Verb::Put => http.put(address),
@@ -198,6 +217,7 @@ impl Client {
             Err(e) => return Ok(Err(Failure::Unreachable(e.without_url()))),
         };
         let status = response.status().as_u16();
+        calls::answered(status);
         if matches!(status, 408 | 429 | 500 | 502 | 503 | 504) {
             return Ok(Err(Failure::Busy { status, retry_after: retry_after(response.headers()) }));
         }
@@ -219,6 +239,9 @@ impl Client {
             (ACCEPT, HeaderValue::from_static("application/json")),
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         ]);
+        if let Some(Ok(traceparent)) = calls::traceparent().map(HeaderValue::try_from) {
+            headers.insert("traceparent", traceparent);
+        }
         if call.verb == Verb::Put {
             headers.insert("prefer", HeaderValue::from_static("return=representation"));
         }

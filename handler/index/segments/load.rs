@@ -19,6 +19,7 @@ use super::{Current, SegmentIndex, Stored, blocking, damaged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::blobs::Reread;
 use crate::telemetry::one_line;
+use crate::telemetry::steps::same_trace;
 
 /// How long a search waits for a newer generation to load before it is answered from the one at hand.
 const LOAD_PATIENCE: Duration = Duration::from_secs(2);
@@ -31,7 +32,7 @@ impl SegmentIndex {
             return Ok(current.snapshot);
         }
         let this = self.clone();
-        let refreshed = tokio::spawn(async move { this.refresh().await });
+        let refreshed = tokio::spawn(same_trace(async move { this.refresh().await }));
         match tokio::time::timeout(LOAD_PATIENCE, refreshed).await {
             Ok(Ok(snapshot)) => snapshot,
             Ok(Err(_)) => Err(Error::new(ErrorKind::Internal, "loading the index was interrupted")),

@@ -23,6 +23,7 @@ use crate::document::{DocumentId, DocumentName, DocumentVersion, EmbeddingSpace,
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::blobs::Condition;
 use crate::telemetry::one_line;
+use crate::telemetry::steps::same_trace;
 
 /// How often a swap is tried against other writers before giving up.
 const SWAP_TRIES: u32 = 20;
@@ -104,7 +105,7 @@ impl SegmentIndex {
         self.shared.queue.waiting.lock().expect("no holder of this lock panics").push(Waiting { wish, done });
         let this = self.clone();
         // A task of its own: a caller who leaves does not take the wishes of others along.
-        tokio::spawn(async move {
+        tokio::spawn(same_trace(async move {
             let _one_at_a_time = this.shared.queue.committing.lock().await;
             // First, so that whoever comes meanwhile is committed together with those who wait already.
             this.make_room().await;
@@ -112,7 +113,7 @@ impl SegmentIndex {
             if !batch.is_empty() {
                 this.commit(batch).await;
             }
-        });
+        }));
         outcome.await.map_err(|e| Error::new(ErrorKind::Internal, "a commit was interrupted").caused_by(e))?
     }
 

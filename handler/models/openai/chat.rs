@@ -18,6 +18,7 @@ use super::wire::{Chunk, RequestBody};
 use super::{OpenAiSettings, ServerState};
 use crate::error::Result;
 use crate::models::{ModelEvent, ModelRequest};
+use crate::telemetry::calls;
 
 /// How often a call is tried before its first chunk, the first time included.
 const ATTEMPTS: u32 = 3;
@@ -90,7 +91,9 @@ async fn call(
     let mut request = factory.build().await?;
     let ours = |failure: Failure| OpenAIError::Boxed(Box::new(failure));
     endpoint.authorize(request.headers_mut()).await.map_err(ours)?;
+    calls::trying(request.url().as_str());
     let response = http.execute(request).await.map_err(OpenAIError::Reqwest)?;
+    calls::answered(response.status().as_u16());
     if response.status().is_success() {
         return Ok(response);
     }

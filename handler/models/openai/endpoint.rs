@@ -14,6 +14,7 @@ use super::{Authorization, OpenAiSettings, Server, ServerKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity;
 use crate::secret::Secret;
+use crate::telemetry::calls;
 
 /// What a token for Azure OpenAI is asked for with.
 const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
@@ -81,7 +82,11 @@ impl Endpoint {
 
 impl Config for Endpoint {
     fn headers(&self) -> HeaderMap {
-        self.headers.clone()
+        let mut headers = self.headers.clone();
+        if let Some(Ok(traceparent)) = calls::traceparent().map(HeaderValue::try_from) {
+            headers.insert("traceparent", traceparent);
+        }
+        headers
     }
 
     fn url(&self, path: &str) -> String {

@@ -16,6 +16,7 @@ use super::failure::{Failure, Refusal};
 use super::turns::Turns;
 use super::{OpenAiSettings, ServerState};
 use crate::error::{Error, ErrorKind, Result};
+use crate::telemetry::calls;
 
 /// The servers of a model. Opening them does nothing on the network and costs next to nothing.
 pub(in crate::models) struct Transport {
@@ -139,8 +140,10 @@ impl Transport {
         let mut headers = endpoint.headers();
         endpoint.authorize(&mut headers).await?;
         let request = self.http().map_err(|_| unusable())?.request(method, url).headers(headers);
+        calls::trying(&endpoint.url(path));
         let sent = request.header(CONTENT_TYPE, "application/json").body(body).send().await;
         let response = sent.map_err(Failure::Unreachable)?;
+        calls::answered(response.status().as_u16());
         if response.status().is_success() {
             return Ok(response);
         }

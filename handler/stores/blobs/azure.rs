@@ -33,6 +33,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reason::{Reason, innermost};
 use crate::stores::shared_key::SharedKey;
 use crate::stores::storage_account::{Access, StorageAccount};
+use crate::telemetry::azure::EachTry;
 
 /// The longest that one call may take, its retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -79,6 +80,7 @@ impl AzureBlobs {
         });
         let transport = Some(self.account.connections.transport());
         let mut client_options = ClientOptions { retry, transport, ..Default::default() };
+        client_options.per_try_policies.push(Arc::new(EachTry));
         let (mut url, mut credential) = (self.url.clone(), None);
         match &self.account.access {
             Access::Key { name, key } => {

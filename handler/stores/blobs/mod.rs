@@ -3,6 +3,7 @@
 pub mod azure;
 pub mod local;
 mod local_file;
+pub mod observed;
 mod side_file;
 
 use std::collections::BTreeMap;

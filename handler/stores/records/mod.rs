@@ -1,6 +1,7 @@
 //! Record stores: small JSON bodies found by partition and id, with an ETag and an optional time to live.
 
 pub mod cosmos;
+pub mod observed;
 pub mod sqlite;
 
 use std::fmt::Debug;

@@ -26,6 +26,7 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind};
 use crate::reason::Reason;
+use crate::telemetry::{calls, metrics};
 
 /// The longest that one call may take, its retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -138,6 +139,8 @@ impl Connection {
         self.shared.calls.fetch_add(1, Ordering::Relaxed);
         // A charge is never negative, and a cast that saturates loses nothing of one.
         self.shared.milli_units.fetch_add((request_units * 1e3).round() as u64, Ordering::Relaxed);
+        metrics::request_units(operation, request_units);
+        calls::tried(tries);
         debug!(operation, request_units, tries, "records call");
     }
 

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, filter};
+use tracing_subscriber::{Layer, Registry, filter};
 
 /// Who reads the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +20,17 @@ pub enum LogReader {
     Person,
 }
 
-/// Starts logging. Lines of libraries are kept from `warn` on; a second call does nothing.
-pub fn start(level: Level, reader: LogReader) {
+/// Starts logging, and hands everything to `traces` too, if there are any. Lines of libraries are kept from `warn` on; a
+/// second call does nothing.
+pub(super) fn start(level: Level, reader: LogReader, traces: Option<Box<dyn Layer<Registry> + Send + Sync>>) {
     let targets = filter::Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(level)))
         .with_target("knowledge_worker", level)
         .with_target("handler", level)
         // It logs what a server sent when that is no answer, and that may be anything.
-        .with_target("async_openai", LevelFilter::OFF);
+        .with_target("async_openai", LevelFilter::OFF)
+        // It quotes the addresses and answers of whoever takes traces; what matters of it we say ourselves.
+        .with_target("opentelemetry", LevelFilter::OFF);
     let layer = match reader {
         LogReader::Machine => tracing_subscriber::fmt::layer()
             .json()
@@ -43,7 +46,7 @@ pub fn start(level: Level, reader: LogReader) {
             .with_writer(BoxMakeWriter::new(io::stderr))
             .boxed(),
     };
-    let _started_already = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
+    let _started_already = tracing_subscriber::registry().with(traces).with(layer.with_filter(targets)).try_init();
     std::panic::set_hook(Box::new(|panic| {
         // Its message may hold a document's text; the place is enough to find it.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -72,7 +75,8 @@ pub fn place_in_json(error: &serde_json::Error) -> String {
 /// Text from outside for the log: whatever could end a line, hide or reorder text is written as its code.
 pub fn one_line(text: &str) -> String {
     let deceptive = |c: char| {
-        c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}')
+        let unseen = matches!(c, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+        c.is_control() || unseen || matches!(c, '\u{2028}'..='\u{202E}' | '\u{E0000}'..='\u{E007F}')
     };
     text.chars().flat_map(|c| if deceptive(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
