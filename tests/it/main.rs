@@ -35,6 +35,7 @@ mod embeddings;
 mod evaluate;
 mod evidence;
 mod failover;
+mod faults;
 mod fetch;
 mod filters;
 mod formats;
