@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::error::ErrorKind as ClientErrorKind;
+use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions};
 use azure_identity::{
     DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
     WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
@@ -22,6 +23,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use tokio::time::timeout;
 
+use crate::bounded;
+use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::{Reason, innermost};
@@ -34,6 +37,8 @@ const SPARE: TimeDelta = TimeDelta::seconds(10);
 const PAUSE: TimeDelta = TimeDelta::seconds(30);
 /// A token may take this long to come. The login of a developer starts a program.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The most bytes of an answer with a token.
+const MOST_BYTES: u64 = 1 << 20;
 /// While the one at hand is good it may take this part of the time.
 const PART_AHEAD: u32 = 10;
 
@@ -66,6 +71,8 @@ pub struct Identity {
     // Made with the first token: it reads the machine's certificates, which is too slow for the start of the process.
     source: OnceLock<Arc<dyn TokenCredential>>,
     tokens: Mutex<HashMap<String, Arc<Kept>>>,
+    /// Whether whoever gives tokens is worth asking.
+    breaker: Breaker,
 }
 
 /// The token of one scope.
@@ -103,7 +110,8 @@ impl fmt::Debug for Identity {
 impl Identity {
     /// An identity that signs in in this way.
     pub fn new(sign_in: SignIn, clock: Clock) -> Self {
-        Self { sign_in, clock, patience: PATIENCE, source: OnceLock::new(), tokens: Mutex::default() }
+        let (source, tokens, breaker) = (OnceLock::new(), Mutex::default(), Breaker::default());
+        Self { sign_in, clock, patience: PATIENCE, source, tokens, breaker }
     }
 
     /// The same on top of another credential, which signs in in some way of its own.
@@ -141,8 +149,13 @@ impl Identity {
                 match kept.at_hand(self.clock.now()) {
                     AtHand::Good(token) | AtHand::Ageing(token) => Ok(token),
                     // Whoever was waited for got none either: that is the answer for all who waited.
-                    AtHand::Nothing { asked: by_now } if by_now > asked => Err(kept.failure()),
-                    AtHand::Nothing { .. } => self.ask(&kept, scope, self.patience).await,
+                    AtHand::Nothing { asked: by_now } => {
+                        let failure = kept.state().failure.clone().filter(|_| by_now > asked);
+                        match failure {
+                            Some(failure) => Err(failure),
+                            None => self.ask(&kept, scope, self.patience).await,
+                        }
+                    }
                 }
             }
         }
@@ -151,10 +164,17 @@ impl Identity {
     /// Asks for a token and keeps what comes of it. The caller holds the lock of asking.
     async fn ask(&self, kept: &Kept, scope: &str, patience: Duration) -> Result<AccessToken, String> {
         let answer = match self.source() {
-            Ok(source) => match timeout(patience, source.get_token(&[scope], None)).await {
-                Ok(answer) => answer.map_err(|e| without_tokens(&e)),
-                Err(_) => Err(format!("no answer within {patience:?}")),
-            },
+            Ok(source) => {
+                let asked = async {
+                    match timeout(patience, source.get_token(&[scope], None)).await {
+                        Ok(answer) => answer.map_err(|e| (is_of_the_service(&e), without_tokens(&e))),
+                        Err(_) => Err((true, format!("no answer within {patience:?}"))),
+                    }
+                };
+                let answer = self.breaker.call(asked, |(is_of_the_service, _)| *is_of_the_service).await;
+                let left_alone = || Err((false, "left alone for a moment after failures".to_owned()));
+                answer.unwrap_or_else(left_alone).map_err(|(_, cause)| cause)
+            }
             Err(e) => Err(without_tokens(&e)),
         };
         let mut state = kept.state();
@@ -192,13 +212,19 @@ impl Identity {
             SignIn::Managed { client_id } => {
                 let options = ManagedIdentityCredentialOptions {
                     user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                    ..Default::default()
+                    client_options: self.client_options(),
                 };
                 ManagedIdentityCredential::new(Some(options))?
             }
             SignIn::DeveloperTools => DeveloperToolsCredential::new(None)?,
         };
         Ok(Arc::clone(self.source.get_or_init(|| source)))
+    }
+
+    /// A request makes three attempts at most, and they end while somebody waits.
+    fn client_options(&self) -> ClientOptions {
+        let retry = RetryOptions::exponential(ExponentialRetryOptions { max_retries: 2, ..Default::default() });
+        ClientOptions { retry, transport: Some(bounded::transport(MOST_BYTES)), ..Default::default() }
     }
 
     /// What a person can do when there is no token.
@@ -238,10 +264,6 @@ impl Kept {
             None => AtHand::Nothing { asked: state.asked },
         }
     }
-
-    fn failure(&self) -> String {
-        self.state().failure.clone().unwrap_or_else(|| "no token could be had".to_owned())
-    }
 }
 
 #[async_trait]
@@ -275,6 +297,11 @@ pub async fn token(credential: &Arc<dyn TokenCredential>, scope: &str) -> Result
         Ok(Err(e)) => Err(failed(without_tokens(&e))),
         Err(_) => Err(failed(format!("no answer within {patience:?}"))),
     }
+}
+
+/// Whether a failure shows that whoever gives tokens does not work: it says nothing, or says so itself.
+fn is_of_the_service(error: &azure_core::Error) -> bool {
+    error.http_status().is_none_or(|status| matches!(u16::from(status), 408 | 500..))
 }
 
 fn ends(token: &AccessToken) -> DateTime<Utc> {

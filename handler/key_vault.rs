@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
+use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions};
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
@@ -13,6 +14,8 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use url::{Host, Url};
 
+use crate::bounded;
+use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::Reason;
@@ -27,12 +30,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The same while there is a value at hand: somebody waits, and need not.
 const PATIENCE_WITH_A_VALUE: Duration = Duration::from_secs(2);
 
+/// The most bytes of an answer with a secret.
+const MOST_BYTES: u64 = 1 << 20;
+
 /// One vault.
 pub struct Vault {
     endpoint: Url,
     credential: Arc<dyn TokenCredential>,
     // Made with the first request: it reads the machine's certificates, which is too slow for the start of the process.
     client: OnceLock<SecretClient>,
+    breaker: Breaker,
 }
 
 /// One secret in a vault.
@@ -61,7 +68,7 @@ impl Vault {
         let url = Url::parse(endpoint).ok().filter(|url| url.scheme() == "https" && url.path() == "/");
         let sentence = "must be an https address without a path";
         let endpoint = url.ok_or_else(|| Error::new(ErrorKind::Misconfigured, sentence))?;
-        Ok(Self { endpoint, credential, client: OnceLock::new() })
+        Ok(Self { endpoint, credential, client: OnceLock::new(), breaker: Breaker::default() })
     }
 
     /// A vault of the public cloud by its name.
@@ -80,7 +87,11 @@ impl Vault {
         // A vault says for which service it wants a token, and the client sends none for a service with another name. Only
         // the stand-in of a test, on this machine, cannot have such a name.
         let is_this_machine = matches!(self.endpoint.host(), Some(Host::Domain("localhost")));
-        let options = SecretClientOptions { verify_challenge_resource: Some(!is_this_machine), ..Default::default() };
+        let retry = RetryOptions::exponential(ExponentialRetryOptions { max_retries: 2, ..Default::default() });
+        let transport = Some(bounded::transport(MOST_BYTES));
+        let client_options = ClientOptions { retry, transport, ..Default::default() };
+        let verify_challenge_resource = Some(!is_this_machine);
+        let options = SecretClientOptions { client_options, verify_challenge_resource, ..Default::default() };
         let client = SecretClient::new(self.endpoint.as_str(), Arc::clone(&self.credential), Some(options))?;
         Ok(self.client.get_or_init(|| client))
     }
@@ -134,14 +145,24 @@ impl VaultSecret {
             let sentence = format!("the secret `{}` cannot be had from its Key Vault", self.name);
             Error::new(ErrorKind::StoreUnavailable, sentence).because(reason)
         };
-        match timeout(patience, self.vault.fetch(&self.name)).await {
-            Ok(Ok(Some(value))) => Ok(value),
-            Ok(Ok(None)) => Err(failed(Some(Reason::NotThere)).caused_by("it has no value")),
-            // Of the client's words none are quoted: they may hold what the vault sent.
-            Ok(Err(e)) => Err(failed(Reason::of_client(&e)).caused_by(format!("{:?}", e.http_status()))),
-            Err(_) => Err(failed(Some(Reason::TooSlow))),
-        }
+        let fetched = async {
+            match timeout(patience, self.vault.fetch(&self.name)).await {
+                Ok(Ok(Some(value))) => Ok(value),
+                Ok(Ok(None)) => Err(failed(Some(Reason::NotThere)).caused_by("it has no value")),
+                // Of the client's words none are quoted: they may hold what the vault sent.
+                Ok(Err(e)) => Err(failed(Reason::of_client(&e)).caused_by(format!("{:?}", e.http_status()))),
+                Err(_) => Err(failed(Some(Reason::TooSlow))),
+            }
+        };
+        let answer = self.vault.breaker.call(fetched, is_of_the_service).await;
+        answer.unwrap_or_else(|| Err(failed(Some(Reason::Failed)).caused_by("left alone for a moment after failures")))
     }
+}
+
+/// Whether a failure shows that the vault does not work, whatever it is asked.
+fn is_of_the_service(error: &Error) -> bool {
+    let signs = [Reason::Failed, Reason::NoAddress, Reason::NoConnection, Reason::TooSlow];
+    error.reason().is_some_and(|reason| signs.contains(&reason))
 }
 
 fn is_name(text: &str, length: std::ops::RangeInclusive<usize>) -> bool {

@@ -3,6 +3,8 @@
 pub mod access;
 pub mod app;
 pub mod backup;
+pub mod bounded;
+pub mod breaker;
 pub mod cache;
 pub mod chat;
 pub mod cli;

@@ -69,7 +69,9 @@ async fn find(app: &App, request: Request) -> Result<SearchAnswer> {
     }
     let question = Question::parse(&asked.query, app.config.max_message_chars)?;
     let filter = filter::read(&asked.filter, "filter")?;
-    let (found, retrieval) = app.retriever.search(&principal, question.as_str(), &filter, asked.top_results).await?;
+    let searched = app.retriever.search(&principal, question.as_str(), &filter, asked.top_results);
+    let too_late = |_| Error::new(ErrorKind::DeadlineExceeded, "the search did not answer in time");
+    let (found, retrieval) = tokio::time::timeout(app.config.answer_timeout, searched).await.map_err(too_late)??;
     let results = found.hits.into_iter().map(|hit| SearchResult { source: hit.passage.source(), passage: hit.passage });
     Ok(SearchAnswer { results: results.collect(), generation: found.generation, retrieval })
 }

@@ -58,6 +58,8 @@ async fn told(app: &App, principal: &Principal) -> Result<Value> {
             "workers": config.extract.max_workers,
         },
         "endpoints": {"chat": app.chat.model.servers(), "embedding": embedding, "reranker": reranker},
+        // What a request leaves behind would add up here.
+        "process": {"tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks()},
         "functions": FUNCTIONS.iter().map(|function| function.name).collect::<Vec<_>>(),
     }))
 }

@@ -6,12 +6,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use azure_core::credentials::TokenCredential;
-use azure_core::http::{HttpClient, HttpClientOptions, Transport, new_http_client};
+use azure_core::http::Transport;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::bounded;
+use crate::breaker::Breaker;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What `UseDevelopmentStorage=true` stands for: Azurite on its usual ports with its published account.
@@ -46,14 +48,19 @@ pub(super) enum Access {
 /// The connections to an account, shared by its containers. Made with the first request: reading the machine's certificates
 /// is too slow for the start of the process.
 #[derive(Clone, Default)]
-pub(super) struct Connections(Arc<OnceLock<Arc<dyn HttpClient>>>);
+pub(super) struct Connections {
+    transport: Arc<OnceLock<Transport>>,
+    /// Whether the account is worth calling.
+    pub(super) breaker: Arc<Breaker>,
+}
+
+/// The most bytes of a blob that is read whole: a document or a manifest. Whatever is larger is read in parts.
+const MOST_BYTES: u64 = 256 << 20;
 
 impl Connections {
     /// The connections as the official client takes them.
     pub(super) fn transport(&self) -> Transport {
-        // What was stored with a `Content-Encoding` is to come as it was stored.
-        let options = HttpClientOptions { automatic_decompression: false };
-        Transport::new(Arc::clone(self.0.get_or_init(|| new_http_client(Some(options)))))
+        self.transport.get_or_init(|| bounded::transport(MOST_BYTES)).clone()
     }
 }
 

@@ -26,7 +26,7 @@ impl TlsServer {
     pub async fn start(routes: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let acceptor = TlsAcceptor::from(Arc::new(config()));
+        let acceptor = acceptor("server");
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (acceptor, routes) = (acceptor.clone(), routes.clone());
@@ -65,10 +65,18 @@ pub fn trusted() -> String {
     folder().join("trusted.pem").to_str().expect("the path is text").to_owned()
 }
 
-fn config() -> ServerConfig {
+/// The one authority of the tests: a process that trusts no others starts faster.
+pub fn ours() -> String {
+    folder().join("ca.pem").to_str().expect("the path is text").to_owned()
+}
+
+/// What speaks TLS with one of the certificates: `server`, which is trusted, or `foreign`, which is not.
+pub fn acceptor(certificate: &str) -> TlsAcceptor {
     let folder = folder();
-    let chain = CertificateDer::pem_file_iter(folder.join("server.pem")).expect("the certificate was made");
+    let chain =
+        CertificateDer::pem_file_iter(folder.join(format!("{certificate}.pem"))).expect("the certificate was made");
     let chain = chain.collect::<Result<Vec<_>, _>>().expect("the certificate can be read");
-    let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).expect("the key was made");
-    ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("key and certificate are a pair")
+    let key = PrivateKeyDer::from_pem_file(folder.join(format!("{certificate}.key"))).expect("the key was made");
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+    TlsAcceptor::from(Arc::new(config.expect("key and certificate are a pair")))
 }

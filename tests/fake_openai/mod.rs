@@ -9,6 +9,7 @@ mod script;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -72,6 +73,7 @@ struct Shared {
     gate: Semaphore,
     arrived: Notify,
     gone: Notify,
+    departures: AtomicUsize,
 }
 
 impl FakeOpenAi {
@@ -89,6 +91,7 @@ impl FakeOpenAi {
             gate: Semaphore::new(0),
             arrived: Notify::new(),
             gone: Notify::new(),
+            departures: AtomicUsize::new(0),
         });
         let app = Router::new()
             .route("/v1/chat/completions", post(complete))
@@ -168,6 +171,11 @@ impl FakeOpenAi {
     /// Waits until a request is there that nobody has waited for yet.
     pub async fn arrival(&self) {
         self.shared.arrived.notified().await;
+    }
+
+    /// How many clients have gone away before their answer was over.
+    pub fn departures(&self) -> usize {
+        self.shared.departures.load(Ordering::SeqCst)
     }
 
     /// Waits until a client has gone away before its answer was over.

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -127,6 +128,7 @@ struct Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         if !self.is_over {
+            self.shared.departures.fetch_add(1, Ordering::SeqCst);
             self.shared.gone.notify_one();
         }
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Modules that everybody may use: the shared words.
 const SHARED: &[&str] = &[
+    "bounded",
+    "breaker",
     "error",
     "document",
     "clock",
@@ -57,6 +59,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("host", &[]),
     // Each module owns the struct of its settings; config fills them in.
     ("config", &["cache", "chat", "ingest", "index", "models", "stores"]),
+    ("bounded", &[]),
+    ("breaker", &[]),
     ("error", &[]),
     ("document", &[]),
     ("clock", &[]),

@@ -37,6 +37,7 @@ mod embeddings;
 mod evaluate;
 mod evidence;
 mod failover;
+mod faults;
 mod fetch;
 mod filters;
 mod formats;

@@ -45,6 +45,11 @@ pub fn account() -> StorageAccount {
     StorageAccount::from_connection_string(&connection_string()).expect("the connection string is complete")
 }
 
+/// What opens the account at another address of its blob service.
+pub fn connection_string_at(blob: &str) -> String {
+    format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={blob}")
+}
+
 /// The account over TLS, opened by tokens as in the cloud.
 pub fn account_by_identity() -> StorageAccount {
     StorageAccount::at(addresses_over_tls().0.as_str(), Arc::new(UnsignedTokens)).expect("the address is right")

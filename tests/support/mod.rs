@@ -4,6 +4,7 @@ pub mod app;
 pub mod azurite;
 pub mod cosmos;
 pub mod dying;
+pub mod faults;
 pub mod functions_app;
 pub mod process;
 pub mod redis;

@@ -34,17 +34,18 @@ pub fn answer(
     request: ChatRequest,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send {
     async_stream::try_stream! {
+        let deadline = Instant::now() + chat.settings.timeout;
         let key = match &chat.kept {
-            Some(kept) => kept.key(&chat, &principal, &request).await?,
+            Some(kept) => timeout_at(deadline, kept.key(&chat, &principal, &request)).await.map_err(|_| too_late())??,
             None => None,
         };
         let (Some(kept), Some(key)) = (&chat.kept, key) else {
-            for await event in answer_anew(&chat, principal, request) {
+            for await event in answer_anew(&chat, principal, request, deadline) {
                 yield event?;
             }
             return;
         };
-        let (turn, known) = kept.known(&key).await;
+        let (turn, known) = timeout_at(deadline, kept.known(&key)).await.map_err(|_| too_late())?;
         if let Some(events) = known {
             for event in events {
                 yield event;
@@ -52,25 +53,32 @@ pub fn answer(
             return;
         }
         let mut told: Vec<ChatEvent> = Vec::new();
-        for await event in answer_anew(&chat, principal, request) {
+        for await event in answer_anew(&chat, principal, request, deadline) {
             let event = event?;
             told.push(event.clone());
             yield event;
         }
-        kept.keep(&chat, key, told).await?;
+        // The answer was given. When there is no telling whether the index has changed meanwhile, it is just not kept.
+        if let Ok(Err(e)) = timeout_at(deadline, kept.keep(&chat, key, told)).await {
+            tracing::debug!(error.code = e.kind().row().code, "an answer could not be kept");
+        }
         drop(turn);
     }
+}
+
+fn too_late() -> Error {
+    Error::new(ErrorKind::DeadlineExceeded, "the search did not answer in time")
 }
 
 fn answer_anew(
     chat: &Chat,
     principal: Principal,
     request: ChatRequest,
+    deadline: Instant,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send {
     async_stream::try_stream! {
-        let deadline = Instant::now() + chat.settings.timeout;
         let found = timeout_at(deadline, retrieve(&chat.retriever, &principal, &request, &chat.settings));
-        let found = found.map_err(|_| Error::new(ErrorKind::DeadlineExceeded, "the search did not answer in time")).await??;
+        let found = found.map_err(|_| too_late()).await??;
         yield ChatEvent::Context(found.context.clone());
         let analyze = |text: &str| -> Vec<String> { chat.retriever.index().analyze(text).into_iter().map(|token| token.term).collect() };
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &analyze)).collect();

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use super::authorization::Authorization;
+use crate::breaker::{Breaker, chance, spread};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::Reason;
 use crate::telemetry::calls;
@@ -23,11 +24,11 @@ pub const API_VERSION: &str = "2026-04-01";
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a call is tried, the first time included.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 3;
 /// The wait before the second attempt when the service names none; it doubles from there.
 const BACKOFF: Duration = Duration::from_millis(200);
 /// The most of an answer that is read. A page of a thousand passages has a few megabytes.
-const MAX_ANSWER_BYTES: usize = 256 << 20;
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// What is asked of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,15 +78,29 @@ pub(super) struct Answer {
 pub(super) struct Client {
     endpoint: Url,
     authorization: Authorization,
+    breaker: Breaker,
     // Made with the first request: reading the machine's certificates is too slow for the start of the process.
     http: OnceLock<reqwest::Client>,
 }
 
 /// Why an attempt brought no answer to act on.
 enum Failure {
-    Busy { status: u16, retry_after: Option<Duration> },
+    Busy {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
     Unreachable(reqwest::Error),
     TooSlow,
+    TooLarge,
+    /// It failed again and again a moment ago, so it was not called.
+    LeftAlone,
+}
+
+/// Why a call brought no answer.
+enum Unanswered {
+    Service(Failure),
+    /// Nothing that the service has to do with.
+    Ours(Error),
 }
 
 impl fmt::Debug for Client {
@@ -168,16 +183,24 @@ impl Answer {
 
 impl Client {
     pub(super) fn new(endpoint: Url, authorization: Authorization) -> Self {
-        Self { endpoint, authorization, http: OnceLock::new() }
+        Self { endpoint, authorization, breaker: Breaker::default(), http: OnceLock::new() }
     }
 
     /// Sends a call until there is an answer other than "busy", or patience ends. A lost connection and 408, 429, 500,
     /// 502, 503, 504 are tried again: every call of ours may be repeated without harm.
+    /// After too many failures the service is left alone for a moment.
     pub(super) async fn send(&self, call: &Call) -> Result<Answer> {
-        calls::outside("search", call.operation()).run(self.persist(call)).await
+        let persisted = self.breaker.call(self.persist(call), Unanswered::is_of_the_service);
+        let sent = async {
+            persisted.await.unwrap_or(Err(Unanswered::Service(Failure::LeftAlone))).map_err(|unanswered| match unanswered {
+                Unanswered::Service(failure) => failure.into_error(),
+                Unanswered::Ours(error) => error,
+            })
+        };
+        calls::outside("search", call.operation()).run(sent).await
     }
 
-    async fn persist(&self, call: &Call) -> Result<Answer> {
+    async fn persist(&self, call: &Call) -> Result<Answer, Unanswered> {
         let deadline = Instant::now() + call.patience;
         let mut attempt = 1;
         loop {
@@ -185,12 +208,13 @@ impl Client {
             let failure = match timeout(left, self.attempt(call)).await {
                 Ok(Ok(Ok(answer))) => return Ok(answer),
                 Ok(Ok(Err(failure))) => failure,
-                Ok(Err(error)) => return Err(error),
+                Ok(Err(error)) => return Err(Unanswered::Ours(error)),
                 Err(_) => Failure::TooSlow,
             };
             let wait = failure.wait(attempt);
-            if attempt == ATTEMPTS || Instant::now() + wait >= deadline {
-                return Err(failure.into_error());
+            let is_last = attempt == ATTEMPTS || matches!(failure, Failure::TooLarge);
+            if is_last || wait >= deadline.saturating_duration_since(Instant::now()) {
+                return Err(Unanswered::Service(failure));
             }
             let wait_ms = wait.as_millis() as u64;
             tracing::debug!(attempt, wait_ms, cause = %failure, "asking the search service again");
@@ -275,23 +299,37 @@ impl Client {
 
 /// Reads a body to its end, but not without bounds.
 async fn read(mut response: reqwest::Response) -> Result<Bytes, Failure> {
+    if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
+        return Err(Failure::TooLarge);
+    }
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(|e| Failure::Unreachable(e.without_url()))? {
         if body.len() + piece.len() > MAX_ANSWER_BYTES {
-            return Err(Failure::TooSlow);
+            return Err(Failure::TooLarge);
         }
         body.extend_from_slice(&piece);
     }
     Ok(body.into())
 }
 
+impl Unanswered {
+    /// Whether it shows that the service does not work, whatever it is asked.
+    fn is_of_the_service(&self) -> bool {
+        match self {
+            Self::Service(Failure::Busy { status, .. }) => *status != 429,
+            Self::Service(Failure::Unreachable(_) | Failure::TooSlow | Failure::TooLarge) => true,
+            Self::Service(Failure::LeftAlone) | Self::Ours(_) => false,
+        }
+    }
+}
+
 impl Failure {
     fn wait(&self, attempt: u32) -> Duration {
-        let asked_for = match self {
-            Self::Busy { retry_after, .. } => *retry_after,
-            Self::Unreachable(_) | Self::TooSlow => None,
-        };
-        jittered(asked_for.unwrap_or(BACKOFF * 2_u32.pow(attempt - 1)))
+        match self {
+            // Those who were refused for being too many must not come back together.
+            Self::Busy { retry_after: Some(wait), .. } => spread(*wait),
+            _ => backoff(attempt - 1),
+        }
     }
 
     fn into_error(self) -> Error {
@@ -306,6 +344,8 @@ impl Failure {
                 unavailable("the search service cannot be reached").because(reason).caused_by(cause)
             }
             Self::TooSlow => unavailable("the search service did not answer in time").because(Reason::TooSlow),
+            Self::TooLarge => unavailable("the search service sent more than any answer holds"),
+            Self::LeftAlone => unavailable("the search service does not work at the moment").because(Reason::Failed),
         }
     }
 }
@@ -316,13 +356,15 @@ impl fmt::Display for Failure {
             Self::Busy { status, .. } => write!(f, "status {status}"),
             Self::Unreachable(_) => f.write_str("unreachable"),
             Self::TooSlow => f.write_str("too slow"),
+            Self::TooLarge => f.write_str("too large"),
+            Self::LeftAlone => f.write_str("left alone"),
         }
     }
 }
 
 /// A wait and up to a quarter of it, so that callers refused together do not come back together.
-pub(super) fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(1.0 + f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 1024.0)
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 + chance() / 4.0)
 }
 
 /// The wait before a further try at what was refused row by row.

@@ -23,6 +23,9 @@ use crate::telemetry::calls;
 /// How often a call is tried before its first chunk, the first time included.
 const ATTEMPTS: u32 = 3;
 
+/// A longer answer is not one. Those that come as they are made tell no length, and end with the deadline.
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
+
 /// One chat model on one server. Opening it does nothing on the network and costs next to nothing.
 pub struct OpenAiModel {
     transport: Transport,
@@ -94,6 +97,9 @@ async fn call(
     calls::trying(request.url().as_str());
     let response = http.execute(request).await.map_err(OpenAIError::Reqwest)?;
     calls::answered(response.status().as_u16());
+    if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES) {
+        return Err(ours(Failure::NotUnderstood));
+    }
     if response.status().is_success() {
         return Ok(response);
     }

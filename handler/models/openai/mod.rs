@@ -1,7 +1,6 @@
 //! Models behind the OpenAI protocol: Azure OpenAI, or any compatible server. What enters are requests, what leaves are
 //! answers or one classified error; what the server wrote in a failure stays here and is never logged.
 
-mod breaker;
 mod chat;
 mod embeddings;
 pub(super) mod endpoint;

@@ -10,11 +10,11 @@ use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::breaker::Breaker;
 use super::endpoint::Endpoint;
 use super::failure::{Failure, Refusal};
 use super::turns::Turns;
 use super::{OpenAiSettings, ServerState};
+use crate::breaker::Breaker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::telemetry::calls;
 

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::breaker::{Breaker, Standing};
 use super::failure::Failure;
+use crate::breaker::{Breaker, Standing, chance, spread};
 
 /// The wait before the second call of one server when it names none; it doubles from there.
 const BACKOFF: Duration = Duration::from_millis(250);
+
+/// Whoever asks for a longer wait does not mean it, and no deadline is that far.
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// The turns of one request.
 pub(super) struct Turns<'a> {
@@ -43,7 +46,7 @@ impl<'a> Turns<'a> {
                 } else {
                     match self.breakers[server].standing(now) {
                         Standing::Open => return Some(server),
-                        Standing::Busy(until) => until + (until - now).mul_f64(jitter()),
+                        Standing::Busy(until) => now + spread(until - now),
                         Standing::Broken => continue,
                     }
                 };
@@ -67,7 +70,7 @@ impl<'a> Turns<'a> {
         let (now, breaker) = (Instant::now(), self.breakers[server]);
         self.calls[server] += 1;
         let Err(failure) = answer else { return breaker.answered() };
-        let wait = failure.retry_after().unwrap_or(BACKOFF * 2_u32.saturating_pow(self.calls[server] - 1));
+        let wait = failure.retry_after().unwrap_or(BACKOFF * 2_u32.saturating_pow(self.calls[server] - 1)).min(A_DAY);
         if failure.asks_for_a_pause() {
             breaker.is_busy(now, wait);
         } else if failure.is_of_the_server() {
@@ -75,14 +78,11 @@ impl<'a> Turns<'a> {
         } else {
             breaker.answered();
         }
-        self.from[server] = failure.is_passing().then(|| now + wait.mul_f64(1.0 + jitter()));
+        // Those who were refused for being too many must not come back together.
+        let wait = if failure.asks_for_a_pause() { spread(wait) } else { wait.mul_f64(1.0 + chance() / 4.0) };
+        self.from[server] = failure.is_passing().then(|| now + wait);
         if !failure.may_pass_elsewhere() {
             self.from.fill(None);
         }
     }
-}
-
-/// A share of the wait to add, up to a quarter, so that callers refused together do not come back together.
-fn jitter() -> f64 {
-    f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 1024.0
 }

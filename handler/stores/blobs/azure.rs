@@ -94,6 +94,18 @@ impl AzureBlobs {
         Ok(self.container.get_or_init(|| client))
     }
 
+    /// Makes a call in bounded time, unless the account is left alone after too many failures.
+    async fn call<T>(&self, work: impl Future<Output = azure_core::Result<T>>) -> Result<T, Failure> {
+        let work = async {
+            match tokio::time::timeout(CALL_TIMEOUT, work).await {
+                Ok(answer) => answer.map_err(Failure::Client),
+                Err(_) => Err(Failure::Timeout),
+            }
+        };
+        let breaker = &self.account.connections.breaker;
+        breaker.call(work, Failure::is_of_the_service).await.unwrap_or(Err(Failure::LeftAlone))
+    }
+
     async fn upload(&self, name: &str, bytes: Bytes, put: &PutOptions) -> azure_core::Result<BlobMeta> {
         let size_bytes = bytes.len() as u64;
         let metadata = (!put.metadata.is_empty()).then(|| encoded(&put.metadata));
@@ -131,7 +143,7 @@ impl AzureBlobs {
 impl BlobStore for AzureBlobs {
     async fn head(&self, name: &str) -> Result<Option<BlobMeta>> {
         let checked = checked(name)?;
-        let answer = call(async { self.container()?.blob_client(checked).get_properties(None).await }).await;
+        let answer = self.call(async { self.container()?.blob_client(checked).get_properties(None).await }).await;
         let Some(properties) = unless_absent(answer)? else { return Ok(None) };
         let read = || -> azure_core::Result<BlobMeta> {
             Ok(BlobMeta {
@@ -148,7 +160,7 @@ impl BlobStore for AzureBlobs {
     async fn get(&self, name: &str, range: Option<Range<u64>>) -> Result<Option<Blob>> {
         let checked = checked(name)?;
         let Some(range) = range else {
-            return unless_absent(call(self.download(checked, BlobClientDownloadOptions::default())).await);
+            return unless_absent(self.call(self.download(checked, BlobClientDownloadOptions::default())).await);
         };
         // The service refuses a range that starts past the end, so the size is asked first.
         let Some(meta) = self.head(checked).await? else { return Ok(None) };
@@ -161,13 +173,13 @@ impl BlobStore for AzureBlobs {
             if_match: Some(quoted(&meta.etag)),
             ..Default::default()
         };
-        let part = unless_absent(call(self.download(checked, options)).await)?;
+        let part = unless_absent(self.call(self.download(checked, options)).await)?;
         Ok(part.map(|part| Blob { meta, bytes: part.bytes }))
     }
 
     async fn get_unless(&self, name: &str, known: &str) -> Result<Reread> {
         let options = BlobClientDownloadOptions { if_none_match: Some(quoted(known)), ..Default::default() };
-        match call(self.download(checked(name)?, options)).await {
+        match self.call(self.download(checked(name)?, options)).await {
             Ok(blob) => Ok(Reread::Changed(blob)),
             Err(e) if e.status() == Some(StatusCode::NotModified) => Ok(Reread::Unchanged),
             Err(e) if e.status() == Some(StatusCode::NotFound) => Ok(Reread::Absent),
@@ -177,11 +189,11 @@ impl BlobStore for AzureBlobs {
 
     async fn put_with(&self, name: &str, bytes: Bytes, options: PutOptions) -> Result<BlobMeta> {
         let checked = checked(name)?;
-        let mut stored = call(self.upload(checked, bytes.clone(), &options)).await;
+        let mut stored = self.call(self.upload(checked, bytes.clone(), &options)).await;
         if matches!(&stored, Err(e) if e.status() == Some(StatusCode::NotFound)) {
             // Two first writers may both make the container; the second one's refusal does no harm.
-            let _made = call(async { self.container()?.create(None).await.map(|_| ()) }).await;
-            stored = call(self.upload(checked, bytes, &options)).await;
+            let _made = self.call(async { self.container()?.create(None).await.map(|_| ()) }).await;
+            stored = self.call(self.upload(checked, bytes, &options)).await;
         }
         stored.map_err(|e| match e.status() {
             Some(StatusCode::PreconditionFailed | StatusCode::Conflict) => {
@@ -194,7 +206,7 @@ impl BlobStore for AzureBlobs {
 
     async fn delete(&self, name: &str) -> Result<bool> {
         let checked = checked(name)?;
-        let answer = call(async { self.container()?.blob_client(checked).delete(None).await.map(|_| ()) }).await;
+        let answer = self.call(async { self.container()?.blob_client(checked).delete(None).await.map(|_| ()) }).await;
         unless_absent(answer).map(|deleted| deleted.is_some())
     }
 
@@ -206,14 +218,15 @@ impl BlobStore for AzureBlobs {
             maxresults: Some(i32::try_from(limit).unwrap_or(i32::MAX).clamp(1, 5_000)),
             ..Default::default()
         };
-        let answer = call(async {
-            let mut pages = self.container()?.list_blobs(Some(options))?.into_pages();
-            match pages.next().await {
-                Some(page) => page?.into_model().map(Some),
-                None => Ok(None),
-            }
-        })
-        .await;
+        let answer = self
+            .call(async {
+                let mut pages = self.container()?.list_blobs(Some(options))?.into_pages();
+                match pages.next().await {
+                    Some(page) => page?.into_model().map(Some),
+                    None => Ok(None),
+                }
+            })
+            .await;
         let Some(page) = unless_absent(answer)?.flatten() else { return Ok(BlobPage::default()) };
         let blobs = page.blob_items.into_iter().filter_map(|item| {
             let properties = item.properties?;
@@ -238,6 +251,8 @@ impl BlobStore for AzureBlobs {
 enum Failure {
     Client(azure_core::Error),
     Timeout,
+    /// It failed again and again a moment ago, so it was not called.
+    LeftAlone,
 }
 
 impl std::fmt::Debug for Failure {
@@ -251,14 +266,21 @@ impl Failure {
     fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Client(e) => e.http_status(),
-            Self::Timeout => None,
+            Self::Timeout | Self::LeftAlone => None,
         }
+    }
+
+    /// Whether it shows that the service does not work, whatever it is asked.
+    fn is_of_the_service(&self) -> bool {
+        let signs = [Reason::Failed, Reason::NoAddress, Reason::NoConnection, Reason::TooSlow];
+        !matches!(self, Self::LeftAlone) && self.reason().is_some_and(|reason| signs.contains(&reason))
     }
 
     /// Why, for a person.
     fn reason(&self) -> Option<Reason> {
         match self {
             Self::Timeout => Some(Reason::TooSlow),
+            Self::LeftAlone => Some(Reason::Failed),
             Self::Client(e) => match e.kind() {
                 ClientErrorKind::HttpResponse { status: StatusCode::Forbidden, error_code: Some(code), .. } => {
                     Some(forbidden(code))
@@ -284,18 +306,12 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Client(e) => innermost(e).fmt(f),
             Self::Timeout => write!(f, "no answer within {} s", CALL_TIMEOUT.as_secs()),
+            Self::LeftAlone => f.write_str("left alone for a moment after failures"),
         }
     }
 }
 
 impl std::error::Error for Failure {}
-
-async fn call<T>(work: impl Future<Output = azure_core::Result<T>>) -> Result<T, Failure> {
-    match tokio::time::timeout(CALL_TIMEOUT, work).await {
-        Ok(answer) => answer.map_err(Failure::Client),
-        Err(_) => Err(Failure::Timeout),
-    }
-}
 
 fn unless_absent<T>(answer: Result<T, Failure>) -> Result<Option<T>> {
     match answer {

@@ -24,6 +24,7 @@ use tokio::sync::OnceCell;
 use tracing::debug;
 use url::Url;
 
+use crate::breaker::Breaker;
 use crate::error::{Error, ErrorKind};
 use crate::reason::Reason;
 use crate::telemetry::{calls, metrics};
@@ -84,6 +85,7 @@ pub(super) struct Connection {
 struct Shared {
     settings: CosmosSettings,
     container: OnceCell<ContainerClient>,
+    breaker: Breaker,
     calls: AtomicU64,
     /// Thousandths of request units.
     milli_units: AtomicU64,
@@ -98,10 +100,18 @@ impl fmt::Debug for Connection {
 impl Connection {
     pub fn new(settings: CosmosSettings) -> Self {
         let (calls, milli_units) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { shared: Arc::new(Shared { settings, container: OnceCell::new(), calls, milli_units }) }
+        Self {
+            shared: Arc::new(Shared {
+                settings,
+                container: OnceCell::new(),
+                breaker: Breaker::default(),
+                calls,
+                milli_units,
+            }),
+        }
     }
 
-    /// Does some work with the container, in bounded time.
+    /// Does some work with the container, in bounded time, unless the account is left alone after too many failures.
     pub async fn call<T, W>(&self, work: impl FnOnce(ContainerClient) -> W) -> Result<T, Failure>
     where
         W: Future<Output = Result<T, CosmosError>>,
@@ -116,7 +126,9 @@ impl Connection {
                 Failure::Service(Box::new(e))
             })
         };
-        tokio::time::timeout(CALL_TIMEOUT, whole).await.unwrap_or(Err(Failure::Timeout))
+        let whole = async { tokio::time::timeout(CALL_TIMEOUT, whole).await.unwrap_or(Err(Failure::Timeout)) };
+        let answer = self.shared.breaker.call(whole, Failure::is_of_the_service).await;
+        answer.unwrap_or(Err(Failure::LeftAlone))
     }
 
     async fn container(&self) -> Result<ContainerClient, Failure> {
@@ -193,6 +205,8 @@ pub(super) enum Failure {
     Unconnected(Box<CosmosError>),
     Timeout,
     Interrupted,
+    /// It failed again and again a moment ago, so it was not called.
+    LeftAlone,
 }
 
 impl Failure {
@@ -211,6 +225,15 @@ impl Failure {
         self.is_absent() || matches!(self, Self::Service(e) if e.status().is_precondition_failed())
     }
 
+    /// Whether it shows that the service does not work, whatever it is asked.
+    fn is_of_the_service(&self) -> bool {
+        match self {
+            Self::Service(e) => e.status().is_timeout() || u16::from(e.status().status_code()) >= 500,
+            Self::Unconnected(_) | Self::Timeout => true,
+            Self::Interrupted | Self::LeftAlone => false,
+        }
+    }
+
     /// The error that callers get.
     pub fn into_error(self) -> Error {
         let reason = self.reason();
@@ -224,6 +247,7 @@ impl Failure {
         match self {
             Self::Service(e) | Self::Unconnected(e) => Reason::of_status(e.status().status_code().into()),
             Self::Timeout => Some(Reason::TooSlow),
+            Self::LeftAlone => Some(Reason::Failed),
             Self::Interrupted => None,
         }
     }
@@ -236,6 +260,7 @@ impl fmt::Display for Failure {
             Self::Unconnected(e) => write!(f, "cannot connect to the container: {e}"),
             Self::Timeout => write!(f, "no answer within {} s", CALL_TIMEOUT.as_secs()),
             Self::Interrupted => write!(f, "the process is about to end"),
+            Self::LeftAlone => write!(f, "left alone for a moment after failures"),
         }
     }
 }
@@ -244,7 +269,7 @@ impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Service(e) | Self::Unconnected(e) => e.source(),
-            Self::Timeout | Self::Interrupted => None,
+            Self::Timeout | Self::Interrupted | Self::LeftAlone => None,
         }
     }
 }

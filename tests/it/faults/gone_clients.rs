@@ -1,0 +1,46 @@
+//! Callers who leave in the middle of an answer: nobody goes on paying for it.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use reqwest::Client;
+use serde_json::json;
+
+use crate::fake_openai::{FakeOpenAi, Script};
+use crate::support::process::{Place, eventually};
+
+const CALLERS: usize = 200;
+/// How long it may take until the last call of the model is over. It takes milliseconds where nothing else runs.
+const LIMIT: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_pays_for_answers_whose_callers_have_left() {
+    let (model, place) = (FakeOpenAi::start().await, Place::new());
+    place.write("data/documents/ferry.txt", "The ferry leaves at nine.");
+    let url = model.url();
+    let settings = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "chat"), ("CACHE_ANSWER_SECONDS", "0")];
+    let (server, client) = (place.serve_the_host(&settings), Client::new());
+    let envelope = json!({"Data": {"blob": ""}, "Metadata": {"name": "\"ferry.txt\""}});
+    let ingested = async || client.post(server.url("/ingest_document")).json(&envelope).send().await.ok();
+    assert_eq!(eventually("the document is ingested", ingested).await.status(), 200);
+    (0..CALLERS).for_each(|_| model.push(Script::new(&["The ferry ", "leaves at nine [1]."]).gated()));
+    let question = json!({"messages": [{"role": "user", "content": "When does the ferry leave?"}]});
+    model.release(CALLERS);
+    let answers = join_all((0..CALLERS).map(|_| async {
+        let asked = client.post(server.url("/api/chat/stream")).json(&question).send().await.unwrap();
+        let mut answer = asked.bytes_stream();
+        let mut told = Vec::new();
+        while !String::from_utf8_lossy(&told).contains("The ferry ") {
+            told.extend_from_slice(&answer.next().await.expect("the answer has begun").unwrap());
+        }
+        answer
+    }));
+    let answers = answers.await;
+    assert_eq!((model.requests().len(), model.departures()), (CALLERS, 0));
+    let began = Instant::now();
+    drop(answers);
+    eventually("all calls of the model end", async || (model.departures() == CALLERS).then_some(())).await;
+    println!("{CALLERS} callers left; the last call of the model ended after {:?}", began.elapsed());
+    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
+}
