@@ -3,6 +3,8 @@
 
 mod ai_chat_protocol;
 mod fields;
+pub mod heartbeat;
+pub mod openai;
 mod simple;
 
 use std::fmt;
@@ -21,6 +23,9 @@ pub const JSON: &str = "application/json";
 
 /// The content type of a streamed answer: one JSON object a line.
 pub const JSON_LINES: &str = "application/jsonl";
+
+/// The content type of an answer in server-sent events.
+pub const EVENTS: &str = "text/event-stream";
 
 /// A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -128,7 +128,7 @@ fn guesses_the_dialect_of_a_bad_body() {
     assert_eq!(Dialect::of_body(b"nonsense"), Dialect::AiChatProtocol);
 }
 
-fn events() -> Vec<ChatEvent> {
+pub(super) fn events() -> Vec<ChatEvent> {
     let cited = CitedPassage { number: 1, passage: passage("hr/hand[book].pdf", 3, "", "25 days of leave.") };
     let passage = &cited.passage;
     let citation = Citation {

@@ -22,9 +22,9 @@ use crate::host::problem;
 use crate::host::server::{RequestId, is_json, read_body};
 
 /// Bytes of a request: room for a long history, and not for anything else.
-const MAX_BODY_BYTES: usize = 256 << 10;
+pub(super) const MAX_BODY_BYTES: usize = 256 << 10;
 /// Messages of a request, the question among them.
-const MAX_MESSAGES: usize = 100;
+pub(super) const MAX_MESSAGES: usize = 100;
 
 /// The function's routes.
 pub fn routes() -> Router<Arc<App>> {

@@ -18,7 +18,7 @@ use crate::host::problem;
 use crate::host::server::RequestId;
 
 /// Tells proxies on the way that lines are to be passed on as they come.
-const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
+pub(super) const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
 /// The function's routes.
 pub fn routes() -> Router<Arc<App>> {

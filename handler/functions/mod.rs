@@ -14,6 +14,8 @@ pub mod health;
 pub mod ingest_document;
 pub mod maintain_index;
 pub mod maintenance_report;
+pub mod openai_chat;
+pub mod openai_models;
 pub mod search;
 pub mod status;
 pub mod upload;
@@ -75,6 +77,8 @@ pub const FUNCTIONS: &[Function] = &[
     function!(chat_stream, Run::Http(chat_stream::routes)),
     function!(conversations, Run::Http(conversations::routes)),
     function!(feedback, Run::Http(feedback::routes)),
+    function!(openai_chat, Run::Http(openai_chat::routes)),
+    function!(openai_models, Run::Http(openai_models::routes)),
     function!(search, Run::Http(search::routes)),
     function!(documents, Run::Http(documents::routes)),
     function!(upload, Run::Http(upload::routes)),

@@ -84,7 +84,8 @@ fn no_http_route_leads_a_post_to_a_trigger() {
             continue;
         }
         let first = route.split('/').next().unwrap();
-        assert_eq!(first, "api", "{name} has its first part written out, and it is no trigger's name");
+        let known = ["api", "v1", "mcp", "chat"];
+        assert!(known.contains(&first), "{name} has its first part written out, and it is no trigger's name");
         assert!(!triggers.contains(&first));
     }
 }

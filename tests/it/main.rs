@@ -23,6 +23,7 @@ mod backup;
 mod blob_stores;
 mod caching;
 mod chat;
+mod clients;
 mod command_line;
 mod contract;
 mod convergence;
