@@ -14,6 +14,7 @@ pub mod health;
 pub mod ingest_document;
 pub mod maintain_index;
 pub mod maintenance_report;
+pub mod mcp;
 pub mod openai_chat;
 pub mod openai_models;
 pub mod search;
@@ -79,6 +80,7 @@ pub const FUNCTIONS: &[Function] = &[
     function!(feedback, Run::Http(feedback::routes)),
     function!(openai_chat, Run::Http(openai_chat::routes)),
     function!(openai_models, Run::Http(openai_models::routes)),
+    function!(mcp, Run::Http(mcp::routes)),
     function!(search, Run::Http(search::routes)),
     function!(documents, Run::Http(documents::routes)),
     function!(upload, Run::Http(upload::routes)),

@@ -41,9 +41,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "functions",
-        &["app", "backup", "conversations", "host", "access", "dialects", "chat", "ingest", "index", "stores"],
+        &["app", "backup", "conversations", "host", "access", "dialects", "mcp", "chat", "ingest", "index", "stores"],
     ),
     ("conversations", &["chat", "models", "stores"]),
+    ("mcp", &["chat", "index", "ingest"]),
     ("dialects", &["chat", "models"]),
     ("access", &["stores"]),
     ("cache", &[]),

@@ -51,6 +51,7 @@ mod index_commands;
 mod ingest;
 mod key_vault;
 mod layers;
+mod mcp;
 mod merging;
 mod models;
 mod package;

@@ -1,6 +1,8 @@
 //! Clients that others wrote, unmodified, talking to `handler serve` over HTTP. What enters is a small program in the
 //! client's language that uses it as its documentation says; what leaves is what that program understood, as JSON.
 
+mod ai_chat_protocol;
+mod mcp;
 mod openai;
 
 use std::path::Path;
@@ -32,6 +34,11 @@ async fn python(program: &str, arguments: &[&str]) -> Value {
     // They are installed here when the script that runs the tests has not done it.
     let install = "need_python_packages chat-clients chat_clients.txt";
     run(&format!("{install}; exec python -B tests/python/{program} \"$@\""), arguments).await
+}
+
+/// Runs a program in JavaScript with the clients installed, and returns what it prints.
+async fn node(program: &str, arguments: &[&str]) -> Value {
+    run(&format!("need_node_packages; exec node tests/npm/{program} \"$@\""), arguments).await
 }
 
 async fn run(command: &str, arguments: &[&str]) -> Value {
