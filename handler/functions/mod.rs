@@ -2,6 +2,7 @@
 //! one domain call and maps the answer. A function is here, in `function-definitions/`, and nowhere else.
 
 pub mod answering;
+pub mod azure_samples;
 pub mod backup;
 pub mod chat;
 pub mod chat_stream;
@@ -80,6 +81,7 @@ pub const FUNCTIONS: &[Function] = &[
     function!(feedback, Run::Http(feedback::routes)),
     function!(openai_chat, Run::Http(openai_chat::routes)),
     function!(openai_models, Run::Http(openai_models::routes)),
+    function!(azure_samples, Run::Http(azure_samples::routes)),
     function!(mcp, Run::Http(mcp::routes)),
     function!(search, Run::Http(search::routes)),
     function!(documents, Run::Http(documents::routes)),

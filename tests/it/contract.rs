@@ -96,7 +96,7 @@ async fn a_get_of_a_triggers_path_does_nothing() {
     for name in ["ingest_document", "document_events", "document_poison", "maintain_index", "backup"] {
         test.send(get(&format!("/{name}"))).await.assert_problem("method-not-allowed");
     }
-    test.send(post_json("/chat", "{}")).await.assert_problem("not-found");
+    test.send(post_json("/documents", "{}")).await.assert_problem("not-found");
     test.send(post_json("/api/ingest_document", "{}")).await.assert_problem("not-found");
 }
 

@@ -45,7 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("conversations", &["chat", "models", "stores"]),
     ("mcp", &["chat", "index", "ingest"]),
-    ("dialects", &["chat", "models"]),
+    ("dialects", &["chat", "index", "models"]),
     ("access", &["stores"]),
     ("cache", &[]),
     ("app", &["config", "backup", "cache", "chat", "conversations", "ingest", "index", "models", "stores"]),

@@ -7,7 +7,7 @@ use super::{ANSWER, node, served};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_gets_answers_whole_and_streamed() {
     let (_place, server) = served(&[]).await;
-    for path in ["/api/chat"] {
+    for path in ["/api/chat", "/chat"] {
         let told = node("ai_chat_protocol.mjs", &[&server.url(""), path]).await;
         assert_eq!((&told["whole"], &told["streamed"]), (&json!(ANSWER), &json!(ANSWER)), "{path}: {told}");
         assert_eq!((&told["role"], &told["sessionState"]), (&json!("assistant"), &json!({"tab": 7})));
