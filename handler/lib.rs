@@ -21,6 +21,7 @@ pub mod identity;
 pub mod index;
 pub mod ingest;
 pub mod key_vault;
+pub mod mcp;
 pub mod models;
 pub mod reason;
 pub mod sealed;

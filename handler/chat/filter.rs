@@ -25,12 +25,14 @@ pub fn read(value: &Value, name: &str) -> Result<Filter> {
         let place = || format!("`{name}.{field}`");
         match field.as_str() {
             "category" => filter.category = Some(words(value, place)?),
+            "exclude_category" => filter.exclude_category = Some(words(value, place)?),
             "path_prefix" => filter.path_prefix = Some(words(value, place)?),
             "documents" => filter.documents = documents(value, place)?,
             "modified_from" => filter.modified_from = Some(moment(value, place)?),
             "modified_before" => filter.modified_before = Some(moment(value, place)?),
             _ => {
-                let known = "`category`, `documents`, `path_prefix`, `modified_from` and `modified_before`";
+                let known =
+                    "`category`, `exclude_category`, `documents`, `path_prefix`, `modified_from` and `modified_before`";
                 return Err(invalid(format!("`{name}` holds a field other than {known}")));
             }
         }
@@ -97,6 +99,7 @@ mod tests {
     fn every_condition_is_read() {
         let whole = json!({
             "category": " law ",
+            "exclude_category": "tax",
             "documents": ["hr/leave.pdf", name("b.md").as_str()],
             "path_prefix": "hr/",
             "modified_from": "2026-05-01",
@@ -105,6 +108,7 @@ mod tests {
         let id_as_name = DocumentId::of_raw(name("b.md").as_str());
         let expected = Filter {
             category: Some("law".to_owned()),
+            exclude_category: Some("tax".to_owned()),
             documents: vec![name("hr/leave.pdf"), name("b.md"), id_as_name],
             path_prefix: Some("hr/".to_owned()),
             modified_from: Utc.with_ymd_and_hms(2026, 5, 1, 0, 0, 0).single(),

@@ -88,6 +88,8 @@ pub struct ChatRequest {
     pub history: Vec<Turn>,
     /// Where to look for an answer.
     pub filter: Filter,
+    /// How many passages the answer may draw on; as many as the settings say when nobody says.
+    pub passages: Option<usize>,
 }
 
 /// One message of an earlier exchange. It comes from the caller, so it is data like any other.

@@ -32,7 +32,7 @@ fn follows(passage: &Passage, other: &Passage) -> bool {
 }
 
 /// What `next` says beyond the end of `before` that it begins with; all of it when it says nothing else.
-fn new_words<'a>(before: &str, next: &'a str) -> &'a str {
+pub fn new_words<'a>(before: &str, next: &'a str) -> &'a str {
     // Whole words only: an end and a beginning that share a letter repeat nothing.
     let mut ends = next.char_indices().filter(|(_, c)| c.is_whitespace()).map(|(at, _)| at);
     let is_repeated = |at: &usize| {

@@ -87,7 +87,7 @@ mod tests {
     fn request(history: &[(Role, &str)]) -> ChatRequest {
         let history = history.iter().map(|(role, text)| Turn { role: *role, text: (*text).to_owned() }).collect();
         let question = Question::parse("How long?", 100).expect("a question");
-        ChatRequest { question, history, filter: Filter::default() }
+        ChatRequest { question, history, filter: Filter::default(), passages: None }
     }
 
     #[test]

@@ -35,10 +35,11 @@ pub async fn retrieve(
     let index = retriever.index();
     let telling = evidence_terms_of(index, question);
     let (text, question_start) = query_text(request, telling);
-    let (found, retrieval) = retriever.search(principal, &text, &request.filter, settings.passages).await?;
+    let limit = request.passages.unwrap_or(settings.passages);
+    let (found, retrieval) = retriever.search(principal, &text, &request.filter, limit).await?;
     let terms = question_terms(&text, question_start, &index.analyze(&text), &found.terms);
     let similarity = found.hits.iter().filter_map(|hit| hit.cosine).reduce(f32::max);
-    let numbered = found.hits.into_iter().take(settings.passages).enumerate();
+    let numbered = found.hits.into_iter().take(limit).enumerate();
     let passages = numbered.map(|(at, hit)| CitedPassage { number: at + 1, passage: hit.passage }).collect();
     let context = Context { passages, generation: found.generation, query: text, retrieval };
     Ok(Retrieved { context, terms, similarity })

@@ -36,6 +36,7 @@ impl FilterArgs {
             documents: self.document.into_iter().flat_map(|ids| ids.0).collect(),
             path_prefix: self.path,
             category: self.category,
+            exclude_category: None,
             modified_from: self.since,
             modified_before: self.before,
         }

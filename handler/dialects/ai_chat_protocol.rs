@@ -29,7 +29,7 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
     }
     let question = fields::question(&last["content"], &format!("messages[{at}].content"), limits)?;
     let echo = Echo { dialect: Dialect::AiChatProtocol, session_state, turn: None };
-    Ok(Decoded { request: ChatRequest { question, history, filter }, conversation, echo })
+    Ok(Decoded { request: ChatRequest { question, history, filter, passages: None }, conversation, echo })
 }
 
 /// A complete answer.

@@ -2,7 +2,10 @@
 //! of `ChatEvent`s becomes lines or one value of JSON. A dialect changes shapes and nothing else: the flow is the same for all.
 
 mod ai_chat_protocol;
+mod azure_samples;
 mod fields;
+pub mod heartbeat;
+pub mod openai;
 mod simple;
 
 use std::fmt;
@@ -20,7 +23,13 @@ use crate::error::{Error, ErrorKind, Result};
 pub const JSON: &str = "application/json";
 
 /// The content type of a streamed answer: one JSON object a line.
-pub const JSON_LINES: &str = "application/jsonl";
+const JSON_LINES: &str = "application/jsonl";
+
+/// The same by the name that the frontends of Azure-Samples give it.
+const AZURE_SAMPLES_LINES: &str = "application/json-lines";
+
+/// The content type of an answer in server-sent events.
+pub const EVENTS: &str = "text/event-stream";
 
 /// A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +39,48 @@ pub enum Dialect {
     /// `{"message": …, "conversation_history": […]}`, answered with `{"success": …, "response": …}`. It has no streamed
     /// form of its own; asked to stream, it sends its one object as one line.
     Simple,
+    /// That of azure-search-openai-demo since April 2026: `{"messages": […], "context": {"overrides": …}, "session_state":
+    /// …}`, answered with an `output_text`.
+    AzureSamples,
+    /// The same until then, answered with a `message`.
+    AzureSamplesBefore,
 }
 
 impl Dialect {
+    /// The dialect by its name in a header. Only what cannot be told from a body has one.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "azure-samples" => Some(Self::AzureSamples),
+            "azure-samples-before-2026-04" => Some(Self::AzureSamplesBefore),
+            _ => None,
+        }
+    }
+
+    /// The same dialect, or the one of its kind that somebody has named.
+    pub fn or_its_relative(self, named: Option<Self>) -> Self {
+        match (self, named) {
+            (Self::AzureSamples | Self::AzureSamplesBefore, Some(named)) => named,
+            _ => self,
+        }
+    }
+
+    /// The content type of a streamed answer.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::AiChatProtocol | Self::Simple => JSON_LINES,
+            Self::AzureSamples | Self::AzureSamplesBefore => AZURE_SAMPLES_LINES,
+        }
+    }
+
+    /// A sign of life in a streamed answer: a line that adds nothing, or before the one line there is, white space.
+    pub fn heartbeat(self) -> Bytes {
+        Bytes::from_static(match self {
+            Self::AiChatProtocol | Self::AzureSamplesBefore => b"{\"delta\":{}}\n",
+            Self::AzureSamples => b"{\"type\":\"response.output_text.delta\",\"delta\":\"\"}\n",
+            Self::Simple => b" ",
+        })
+    }
+
     /// The dialect that a body seems to be in, for errors about a body that cannot be decoded.
     pub fn of_body(body: &[u8]) -> Self {
         match serde_json::from_slice::<Fields>(body) {
@@ -84,6 +132,7 @@ impl fmt::Debug for Echo {
 pub fn decode(body: &[u8], limits: RequestLimits) -> Result<Decoded> {
     let fields = Fields::read(body)?;
     match (fields.has("messages"), fields.has("message")) {
+        (true, false) if azure_samples::is_body(&fields) => azure_samples::decode(fields, limits),
         (true, false) => ai_chat_protocol::decode(fields, limits),
         (false, true) => simple::decode(fields, limits),
         (true, true) => Err(Error::new(ErrorKind::InvalidRequest, "the body holds both `messages` and `message`")),
@@ -106,6 +155,8 @@ pub fn encode_whole(echo: &Echo, events: &[ChatEvent], now: DateTime<Utc>) -> Va
     match echo.dialect {
         Dialect::AiChatProtocol => ai_chat_protocol::whole(echo, events),
         Dialect::Simple => simple::whole(echo, events, now),
+        Dialect::AzureSamples => azure_samples::whole(echo, events),
+        Dialect::AzureSamplesBefore => azure_samples::whole_before(echo, events),
     }
 }
 
@@ -117,22 +168,26 @@ pub fn encode_stream(
     now: DateTime<Utc>,
 ) -> impl Stream<Item = Bytes> + Send {
     async_stream::stream! {
-        match echo.dialect {
-            Dialect::AiChatProtocol => {
-                for await event in events {
-                    let line = match &event {
-                        Ok(event) => ai_chat_protocol::line(&echo, event),
-                        Err(error) => Some(error_body(echo.dialect, error, now)),
-                    };
-                    if let Some(line) = line {
-                        yield bytes_of(&line);
-                    }
+        let mut line: Box<dyn FnMut(&ChatEvent) -> Option<Value> + Send> = match echo.dialect {
+            Dialect::AiChatProtocol => Box::new(|event| ai_chat_protocol::line(&echo, event)),
+            Dialect::AzureSamples => Box::new(azure_samples::lines(&echo)),
+            Dialect::AzureSamplesBefore => Box::new(azure_samples::lines_before(&echo)),
+            Dialect::Simple => {
+                match collect(events).await {
+                    Ok(events) => yield bytes_of(&simple::whole(&echo, &events, now)),
+                    Err(error) => yield bytes_of(&error_body(echo.dialect, &error, now)),
                 }
+                return;
             }
-            Dialect::Simple => match collect(events).await {
-                Ok(events) => yield bytes_of(&simple::whole(&echo, &events, now)),
-                Err(error) => yield bytes_of(&error_body(echo.dialect, &error, now)),
-            },
+        };
+        for await event in events {
+            let line = match &event {
+                Ok(event) => line(event),
+                Err(error) => Some(error_body(echo.dialect, error, now)),
+            };
+            if let Some(line) = line {
+                yield bytes_of(&line);
+            }
         }
     }
 }
@@ -140,7 +195,8 @@ pub fn encode_stream(
 /// A failure in the shape of a dialect: its sentence, never its cause.
 pub fn error_body(dialect: Dialect, error: &Error, now: DateTime<Utc>) -> Value {
     match dialect {
-        Dialect::AiChatProtocol => ai_chat_protocol::error(error),
+        // Those of Azure-Samples took theirs from it.
+        Dialect::AiChatProtocol | Dialect::AzureSamples | Dialect::AzureSamplesBefore => ai_chat_protocol::error(error),
         Dialect::Simple => simple::error(error, now),
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
     let question = fields::question(&message, "message", limits)?;
     let history = fields::turns(&history, "conversation_history")?;
     let echo = Echo { dialect: Dialect::Simple, session_state: Value::Null, turn: None };
-    Ok(Decoded { request: ChatRequest { question, history, filter }, conversation, echo })
+    Ok(Decoded { request: ChatRequest { question, history, filter, passages: None }, conversation, echo })
 }
 
 /// A complete answer.

@@ -10,7 +10,7 @@ use crate::chat::{CitedPassage, Context, Done, Role};
 use crate::models::Usage;
 use crate::models::fixture::passage;
 
-const LIMITS: RequestLimits = RequestLimits { question_chars: 20, messages: 3 };
+pub(super) const LIMITS: RequestLimits = RequestLimits { question_chars: 20, messages: 3 };
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 5, 1, 10, 0, 0).single().expect("a valid time")
@@ -128,7 +128,7 @@ fn guesses_the_dialect_of_a_bad_body() {
     assert_eq!(Dialect::of_body(b"nonsense"), Dialect::AiChatProtocol);
 }
 
-fn events() -> Vec<ChatEvent> {
+pub(super) fn events() -> Vec<ChatEvent> {
     let cited = CitedPassage { number: 1, passage: passage("hr/hand[book].pdf", 3, "", "25 days of leave.") };
     let passage = &cited.passage;
     let citation = Citation {
@@ -165,7 +165,7 @@ fn echo(dialect: Dialect) -> Echo {
     Echo { dialect, session_state: json!("s"), turn: None }
 }
 
-async fn lines(dialect: Dialect, events: Vec<Result<ChatEvent>>) -> Vec<Value> {
+pub(super) async fn lines(dialect: Dialect, events: Vec<Result<ChatEvent>>) -> Vec<Value> {
     let bytes: Vec<Bytes> = encode_stream(echo(dialect), stream::iter(events), now()).collect().await;
     bytes.iter().map(|line| serde_json::from_slice(line.strip_suffix(b"\n").expect("a line")).expect("JSON")).collect()
 }

@@ -7,8 +7,8 @@ use axum::http::HeaderMap;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use crate::app::App;
-use crate::chat::ChatEvent;
 use crate::chat::answer::answer;
+use crate::chat::{ChatEvent, ChatRequest};
 use crate::conversations::ConversationId;
 use crate::conversations::once::{Asked, Leave};
 use crate::dialects::{Decoded, Echo};
@@ -21,6 +21,9 @@ pub const KEY_HEADER: &str = "idempotency-key";
 /// The events of an answer.
 pub type Events = BoxStream<'static, Result<ChatEvent>>;
 
+/// A conversation, and the number of a turn in it.
+pub type Named = Option<(String, u32)>;
+
 /// Begins to answer. `body` is what came with the key, if one came.
 pub async fn begin(
     app: &Arc<App>,
@@ -29,7 +32,21 @@ pub async fn begin(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Echo, Events)> {
-    let Decoded { mut request, conversation, mut echo } = decoded;
+    let Decoded { request, conversation, mut echo } = decoded;
+    let (turn, events) = begin_turn(app, principal, request, conversation, headers, body).await?;
+    echo.turn = turn;
+    Ok((echo, events))
+}
+
+/// The same for a request that is not of one of the dialects of `/api/chat`.
+pub async fn begin_turn(
+    app: &Arc<App>,
+    principal: Principal,
+    mut request: ChatRequest,
+    conversation: Option<String>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Named, Events)> {
     let conversation = conversation.filter(|_| app.conversations.are_kept());
     let conversation = conversation.as_deref().map(ConversationId::parse).transpose()?;
     let named = |turn: u32| conversation.as_ref().map(|id| (id.as_str().to_owned(), turn));
@@ -38,23 +55,22 @@ pub async fn begin(
         Some(key) => match app.once.ask(&principal, key, body).await? {
             Asked::First(leave) => Some(leave),
             Asked::Again(events, turn) => {
-                echo.turn = turn.and_then(named);
-                return Ok((echo, stream::iter(events.into_iter().map(Ok)).boxed()));
+                return Ok((turn.and_then(named), stream::iter(events.into_iter().map(Ok)).boxed()));
             }
         },
     };
     let Some(id) = &conversation else {
-        return Ok((echo, kept(leave, answer(Arc::clone(&app.chat), principal, request).boxed())));
+        return Ok((None, kept(leave, answer(Arc::clone(&app.chat), principal, request).boxed())));
     };
     let stored = app.conversations.history(&principal, id, app.chat.settings.history_turns).await?;
     if !stored.is_empty() {
         request.history = stored;
     }
     let open = app.conversations.begin(&principal, id, request.question.as_str()).await?;
-    echo.turn = named(open.number());
+    let turn = named(open.number());
     leave.iter_mut().for_each(|leave| leave.is_turn(open.number()));
     let events = open.record(answer(Arc::clone(&app.chat), principal, request).boxed());
-    Ok((echo, kept(leave, events)))
+    Ok((turn, kept(leave, events)))
 }
 
 fn kept(leave: Option<Leave>, events: Events) -> Events {

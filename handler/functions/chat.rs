@@ -22,9 +22,12 @@ use crate::host::problem;
 use crate::host::server::{RequestId, is_json, read_body};
 
 /// Bytes of a request: room for a long history, and not for anything else.
-const MAX_BODY_BYTES: usize = 256 << 10;
+pub(super) const MAX_BODY_BYTES: usize = 256 << 10;
 /// Messages of a request, the question among them.
-const MAX_MESSAGES: usize = 100;
+pub(super) const MAX_MESSAGES: usize = 100;
+
+/// Tells of two dialects whose requests are alike which one the client speaks.
+const DIALECT_HEADER: &str = "x-chat-dialect";
 
 /// The function's routes.
 pub fn routes() -> Router<Arc<App>> {
@@ -57,7 +60,11 @@ pub async fn read(app: &App, request: Request) -> Asked {
     let limits = RequestLimits { question_chars: app.config.max_message_chars, messages: MAX_MESSAGES };
     match body {
         Ok(body) => {
-            let (dialect, decoded) = (Dialect::of_body(&body), dialects::decode(&body, limits));
+            let (dialect, mut decoded) = (Dialect::of_body(&body), dialects::decode(&body, limits));
+            let named = headers.get(DIALECT_HEADER).and_then(|name| Dialect::named(name.to_str().ok()?));
+            if let Ok(decoded) = &mut decoded {
+                decoded.echo.dialect = decoded.echo.dialect.or_its_relative(named);
+            }
             Asked { principal, dialect, decoded, headers, body }
         }
         Err(e) => {
@@ -73,7 +80,11 @@ pub fn refuse(app: &App, dialect: Dialect, error: &Error, id: &RequestId) -> Res
     problem::respond_with(error, &id.0, members.as_object().cloned().unwrap_or_default())
 }
 
-async fn chat(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+pub(super) async fn chat(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Response {
     let asked = read(&app, request).await;
     let answered: Result<Value> = async {
         let (echo, events) =

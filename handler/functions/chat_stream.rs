@@ -13,19 +13,24 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::{answering, chat};
 use crate::app::App;
-use crate::dialects::{self, JSON_LINES};
+use crate::dialects;
+use crate::dialects::heartbeat::{SILENCE, with_heartbeat};
 use crate::host::problem;
 use crate::host::server::RequestId;
 
 /// Tells proxies on the way that lines are to be passed on as they come.
-const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
+pub(super) const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
 /// The function's routes.
 pub fn routes() -> Router<Arc<App>> {
     Router::new().route("/api/chat/stream", post(stream))
 }
 
-async fn stream(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+pub(super) async fn stream(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Response {
     let asked = chat::read(&app, request).await;
     let begun = match asked.decoded {
         Ok(decoded) => answering::begin(&app, asked.principal, decoded, &asked.headers, &asked.body).await,
@@ -41,6 +46,8 @@ async fn stream(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>
         first => first,
     };
     let rest = futures_util::stream::iter(first).chain(events).inspect_err(problem::log);
-    let lines = dialects::encode_stream(echo, rest, app.clock.now()).map(Ok::<_, std::convert::Infallible>);
-    ([(header::CONTENT_TYPE, JSON_LINES), NO_BUFFERING], Body::from_stream(lines)).into_response()
+    let dialect = echo.dialect;
+    let lines = dialects::encode_stream(echo, rest, app.clock.now());
+    let lines = with_heartbeat(lines, dialect.heartbeat(), SILENCE).map(Ok::<_, std::convert::Infallible>);
+    ([(header::CONTENT_TYPE, dialect.content_type()), NO_BUFFERING], Body::from_stream(lines)).into_response()
 }

@@ -2,6 +2,7 @@
 //! one domain call and maps the answer. A function is here, in `function-definitions/`, and nowhere else.
 
 pub mod answering;
+pub mod azure_samples;
 pub mod backup;
 pub mod chat;
 pub mod chat_stream;
@@ -14,6 +15,9 @@ pub mod health;
 pub mod ingest_document;
 pub mod maintain_index;
 pub mod maintenance_report;
+pub mod mcp;
+pub mod openai_chat;
+pub mod openai_models;
 pub mod search;
 pub mod status;
 pub mod upload;
@@ -76,6 +80,10 @@ pub const FUNCTIONS: &[Function] = &[
     function!(chat_stream, Run::Http(chat_stream::routes)),
     function!(conversations, Run::Http(conversations::routes)),
     function!(feedback, Run::Http(feedback::routes)),
+    function!(openai_chat, Run::Http(openai_chat::routes)),
+    function!(openai_models, Run::Http(openai_models::routes)),
+    function!(azure_samples, Run::Http(azure_samples::routes)),
+    function!(mcp, Run::Http(mcp::routes)),
     function!(search, Run::Http(search::routes)),
     function!(documents, Run::Http(documents::routes)),
     function!(upload, Run::Http(upload::routes)),

@@ -30,6 +30,13 @@ fn is_allowed(headers: &HeaderMap, listening: SocketAddr) -> bool {
     if listening.ip().is_loopback() && !is_loopback_name(host) {
         return false;
     }
+    is_own_page_or_none(headers)
+}
+
+/// Whether a request comes from no page, or from a page of the very address that it was sent to.
+pub fn is_own_page_or_none(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).unwrap_or_default();
     match headers.get(header::ORIGIN) {
         None => true,
         Some(_) => text(header::ORIGIN).is_some_and(|origin| {

@@ -15,6 +15,8 @@ pub struct Filter {
     pub path_prefix: Option<String>,
     /// Of this category.
     pub category: Option<String>,
+    /// Not of this category.
+    pub exclude_category: Option<String>,
     /// Last changed at this time or later.
     pub modified_from: Option<DateTime<Utc>>,
     /// Last changed before this time.
@@ -33,6 +35,7 @@ impl Filter {
         (self.documents.is_empty() || self.documents.contains(id))
             && self.path_prefix.as_ref().is_none_or(|prefix| entry.name.as_str().starts_with(prefix))
             && self.category.as_ref().is_none_or(|category| entry.category.as_ref() == Some(category))
+            && self.exclude_category.as_ref().is_none_or(|category| entry.category.as_ref() != Some(category))
             && self.modified_from.is_none_or(|from| modified >= from)
             && self.modified_before.is_none_or(|before| modified < before)
     }

@@ -329,6 +329,8 @@ async fn a_filter_is_judged_by_the_service_as_far_as_it_can_and_by_the_claims_fo
     assert_eq!(search(prefix("s")).await, ["sales/leave.txt"]);
     let category = Filter { category: Some("it's".to_owned()), ..Filter::default() };
     assert_eq!(search(category).await, ["hr/leave.txt"]);
+    let others = search(Filter { exclude_category: Some("it's".to_owned()), ..Filter::default() }).await;
+    assert!(!others.is_empty() && !others.contains(&"hr/leave.txt".to_owned()), "{others:?}");
     let documents = vec![id("sales/leave.txt"), id("nobody.txt")];
     assert_eq!(search(Filter { documents, ..Filter::default() }).await, ["sales/leave.txt"]);
     let (from, before) = (version(2, "").modified, version(3, "").modified);

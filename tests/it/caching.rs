@@ -43,7 +43,7 @@ async fn start(more: &[(&str, &str)]) -> (FakeOpenAi, TestApp) {
 
 fn request(question: &str) -> ChatRequest {
     let question = Question::parse(question, 1_000).expect("a question");
-    ChatRequest { question, history: Vec::new(), filter: Filter::default() }
+    ChatRequest { question, history: Vec::new(), filter: Filter::default(), passages: None }
 }
 
 /// The words of the answer and the number of its citations.

@@ -134,3 +134,48 @@ async fn a_model_that_refuses_or_is_away_is_told_plainly() {
 fn lines(answer: &Answer) -> Vec<Value> {
     answer.body.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
 }
+
+/// A body as a frontend of azure-search-openai-demo sends it.
+fn frontend(question: &str, more: Value) -> Value {
+    let mut overrides = json!({"top": 3, "retrieval_mode": "text", "suggest_followup_questions": false});
+    overrides.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let messages = json!([{"content": question, "role": "user"}]);
+    json!({"messages": messages, "context": {"overrides": overrides}, "session_state": "tab"})
+}
+
+#[tokio::test]
+async fn frontends_of_azure_samples_are_answered_in_their_shapes() {
+    let test = with_documents(&[]).await;
+    let question = "When does the ferry to Lindesvik leave?";
+    for root in ["", "/api"] {
+        let before = test.post(&format!("{root}/chat"), &frontend(question, json!({}))).await.json();
+        let content = before["message"]["content"].as_str().unwrap();
+        assert!(content.contains("nine") && content.contains("[ferry.txt]"), "{before}");
+        assert_eq!((&before["session_state"], &before["message"]["tool_calls"]), (&json!("tab"), &Value::Null));
+        let agentic = json!({"use_agentic_knowledgebase": false});
+        let current = test.post(&format!("{root}/chat"), &frontend(question, agentic.clone())).await.json();
+        assert_eq!(current["output_text"], content);
+        assert_eq!(current["context"]["data_points"]["citations"][0], "ferry.txt");
+        let streamed = test.post(&format!("{root}/chat/stream"), &frontend(question, agentic)).await;
+        assert_eq!(streamed.headers["content-type"], "application/json-lines");
+        let lines = lines(&streamed);
+        assert!(lines.iter().all(|line| line["type"].is_string()), "{lines:?}");
+        let said: String = lines.iter().filter_map(|line| line["delta"].as_str()).collect();
+        assert_eq!(said, content);
+    }
+    let body = frontend(question, json!({})).to_string();
+    let named = post_json("/chat/stream", body);
+    let (mut head, body) = named.into_parts();
+    head.headers.insert("x-chat-dialect", "azure-samples".parse().unwrap());
+    let streamed = test.send(axum::http::Request::from_parts(head, body)).await;
+    assert_eq!(lines(&streamed)[0]["type"], "response.context", "the header tells what the body cannot");
+}
+
+#[tokio::test]
+async fn a_frontend_finds_its_settings() {
+    let test = TestApp::new();
+    let config = test.send(crate::support::app::get("/config")).await.json();
+    assert_eq!((&config["streamingEnabled"], &config["showVectorOption"]), (&json!(true), &json!(false)));
+    let auth = test.send(crate::support::app::get("/auth_setup")).await.json();
+    assert_eq!((&auth["useLogin"], &auth["enableUnauthenticatedAccess"]), (&json!(false), &json!(true)));
+}

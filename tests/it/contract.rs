@@ -84,7 +84,8 @@ fn no_http_route_leads_a_post_to_a_trigger() {
             continue;
         }
         let first = route.split('/').next().unwrap();
-        assert_eq!(first, "api", "{name} has its first part written out, and it is no trigger's name");
+        let known = ["api", "v1", "mcp", "chat"];
+        assert!(known.contains(&first), "{name} has its first part written out, and it is no trigger's name");
         assert!(!triggers.contains(&first));
     }
 }
@@ -95,7 +96,7 @@ async fn a_get_of_a_triggers_path_does_nothing() {
     for name in ["ingest_document", "document_events", "document_poison", "maintain_index", "backup"] {
         test.send(get(&format!("/{name}"))).await.assert_problem("method-not-allowed");
     }
-    test.send(post_json("/chat", "{}")).await.assert_problem("not-found");
+    test.send(post_json("/documents", "{}")).await.assert_problem("not-found");
     test.send(post_json("/api/ingest_document", "{}")).await.assert_problem("not-found");
 }
 

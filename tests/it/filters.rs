@@ -59,6 +59,9 @@ async fn a_search_keeps_to_its_filter() {
         (json!({"modified_from": from, "modified_before": before}), vec![tern]),
         (json!({"category": "ferries", "path_prefix": "south/"}), vec![gull]),
         (json!({"category": "trains"}), vec![]),
+        (json!({"exclude_category": "ferries"}), vec![tern, rook]),
+        (json!({"exclude_category": "trains", "path_prefix": "north/"}), vec![skua, tern]),
+        (json!({"category": "ferries", "exclude_category": "ferries"}), vec![]),
     ] {
         assert_eq!(found(&test, &filter).await, expected, "{filter}");
     }
@@ -78,6 +81,15 @@ async fn an_answer_rests_on_documents_of_its_filter_alone() {
     assert_eq!(whole["context"]["data_points"]["text"].as_array().unwrap().len(), 1, "{whole}");
     let streamed = test.post("/api/chat/stream", &body).await.body;
     assert!(streamed.contains("Gull") && !streamed.contains("Skua"), "{streamed}");
+    let of_a_frontend = async |overrides: Value| {
+        let context = json!({"overrides": overrides});
+        test.post("/chat", &json!({"messages": messages, "context": context, "session_state": null})).await
+    };
+    let texts = |answer: &Value| answer["context"]["data_points"]["text"].as_array().unwrap().len();
+    assert_eq!(texts(&of_a_frontend(json!({})).await.json()), 4);
+    assert_eq!(texts(&of_a_frontend(json!({"top": 3})).await.json()), 3);
+    let one = of_a_frontend(json!({"top": 3, "exclude_category": "ferries"})).await.json();
+    assert!(texts(&one) == 2 && !one.to_string().contains("Skua"), "{one}");
     let nowhere = json!({"messages": messages, "context": {"filter": {"category": "trains"}}});
     assert_eq!(test.post("/api/chat", &nowhere).await.json()["context"]["abstained"], true);
 }

@@ -302,3 +302,52 @@ async fn ask_for_a_stream(app: &FunctionsApp) -> reqwest::Response {
 fn text(bytes: Bytes) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
+
+#[tokio::test]
+async fn every_protocol_comes_through_a_host_that_streams_and_one_that_does_not() {
+    for is_streaming in [true, false] {
+        let app = FunctionsApp::start_with(|options| {
+            let path = options.package.join("host.json");
+            let text = std::fs::read_to_string(&path).unwrap();
+            let on = "\"enableProxyingHttpRequest\": true";
+            assert!(text.contains(on));
+            let wanted = format!("\"enableProxyingHttpRequest\": {is_streaming}");
+            std::fs::write(&path, text.replace(on, &wanted)).unwrap();
+        })
+        .await;
+        app.upload("tide.txt", "High tide is at seven.").await;
+        let post = async |path: &str, body: Value| {
+            let answer = app.request(Method::POST, path).json(&body).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+            answer.text().await.unwrap()
+        };
+        let messages = json!([{"role": "user", "content": "When is high tide?"}]);
+        let asked = json!({"model": "knowledge-worker", "messages": messages, "stream": true});
+        let chunks = post("/v1/chat/completions", asked).await;
+        assert!(chunks.contains("seven") && chunks.ends_with("data: [DONE]\n\n"), "{chunks}");
+        let of_a_frontend = json!({"messages": messages, "session_state": null});
+        for path in ["/chat/stream", "/api/chat/stream"] {
+            let lines = post(path, of_a_frontend.clone()).await;
+            let said: String = lines
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap())
+                .filter_map(|line| line["delta"]["content"].as_str().map(str::to_owned))
+                .collect();
+            assert!(said.contains("seven") && said.contains("[tide.txt]"), "{said}");
+        }
+        assert!(post("/chat", of_a_frontend).await.contains("[tide.txt]"));
+        let call = json!({"name": "search_documents", "arguments": {"query": "When is high tide?"}});
+        let called = post("/mcp", json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})).await;
+        assert!(called.contains("[tide.txt]"), "{called}");
+        let models = app.request(Method::GET, "/v1/models").send().await.unwrap().text().await.unwrap();
+        let model = app.request(Method::GET, "/v1/models/knowledge-worker").send().await.unwrap();
+        assert!(models.contains("knowledge-worker") && model.status() == 200, "{models}");
+        for method in [Method::GET, Method::DELETE] {
+            assert_eq!(app.request(method, "/mcp").send().await.unwrap().status(), 405);
+        }
+        for path in ["/v1/chat/completions", "/chat", "/chat/stream", "/mcp"] {
+            let without_key = reqwest::Client::new().post(format!("{}{path}", app.host.base_url()));
+            assert_eq!(without_key.json(&json!({})).send().await.unwrap().status(), 401, "{path}");
+        }
+    }
+}

@@ -43,10 +43,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "functions",
-        &["app", "backup", "conversations", "host", "access", "dialects", "chat", "ingest", "index", "stores"],
+        &["app", "backup", "conversations", "host", "access", "dialects", "mcp", "chat", "ingest", "index", "stores"],
     ),
     ("conversations", &["chat", "models", "stores"]),
-    ("dialects", &["chat", "models"]),
+    ("mcp", &["chat", "index", "ingest"]),
+    ("dialects", &["chat", "index", "models"]),
     ("access", &["stores"]),
     ("cache", &[]),
     ("app", &["config", "backup", "cache", "chat", "conversations", "ingest", "index", "models", "stores"]),

@@ -26,7 +26,7 @@ fn found(question: &str) -> (ChatRequest, Retrieved) {
         fixture::tokens(question).into_iter().map(|(term, start, end)| Token { term, start, end }).collect();
     let terms = question_terms(question, 0, &tokens, &[]);
     let asked = Question::parse(question, 1_000).expect("a question");
-    let request = ChatRequest { question: asked, history: Vec::new(), filter: Filter::default() };
+    let request = ChatRequest { question: asked, history: Vec::new(), filter: Filter::default(), passages: None };
     (
         request,
         Retrieved {

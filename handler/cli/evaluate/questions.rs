@@ -127,7 +127,7 @@ async fn rank(app: &App, labelled: &Labelled, top: usize) -> Result<Ranking> {
 
 /// The answer's words without its citations, and how it ended.
 async fn say(app: &App, question: Question) -> Result<(String, Done)> {
-    let request = ChatRequest { question, history: Vec::new(), filter: Filter::default() };
+    let request = ChatRequest { question, history: Vec::new(), filter: Filter::default(), passages: None };
     let mut events = Box::pin(answer(Arc::clone(&app.chat), Principal::anonymous(), request));
     let mut text = String::new();
     while let Some(event) = events.next().await {

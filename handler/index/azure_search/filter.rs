@@ -48,6 +48,9 @@ pub fn on_documents(filter: &Filter) -> Vec<String> {
         conditions.push(format!("folders/any(f: {})", is("f", folder)));
     }
     conditions.extend(filter.category.as_ref().map(|category| is("category", category)));
+    // A field without a value is not equal to any.
+    let other = |category: &String| format!("category ne {}", literal(category));
+    conditions.extend(filter.exclude_category.as_ref().map(other));
     let time = |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     // The service keeps milliseconds: what is cut off the bound may let more in, never less.
     conditions.extend(filter.modified_from.map(|from| format!("modified ge {}", time(from))));

@@ -8,6 +8,7 @@ mod damaged_variants;
 mod envelopes;
 mod packages;
 mod pdfs;
+mod protocols;
 mod questions;
 mod searches;
 mod triggers;

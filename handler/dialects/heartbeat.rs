@@ -1,0 +1,55 @@
+//! Signs of life in a streamed answer. Between here and the caller are proxies that take silence for death: the front end
+//! of Azure Functions after 230 seconds, others after 30. What enters is a stream of bytes, what leaves is the same with a
+//! few bytes that mean nothing put into every longer silence.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::time::timeout;
+
+/// A silence this long is broken.
+pub const SILENCE: Duration = Duration::from_secs(15);
+
+/// A comment of server-sent events, which every client passes over.
+pub const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// Puts `beat` into every silence of `stream` that lasts as long as `silence`. Dropping the result drops the stream.
+pub fn with_heartbeat(
+    stream: impl Stream<Item = Bytes> + Send,
+    beat: Bytes,
+    silence: Duration,
+) -> impl Stream<Item = Bytes> + Send {
+    async_stream::stream! {
+        let mut stream = std::pin::pin!(stream);
+        loop {
+            match timeout(silence, stream.next()).await {
+                Ok(Some(bytes)) => yield bytes,
+                Ok(None) => break,
+                Err(_) => yield beat.clone(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silence_is_broken_until_the_next_word_and_no_longer() {
+        let (speak, spoken) = oneshot::channel::<Bytes>();
+        let words = stream::iter([Bytes::from("a")]).chain(stream::once(async { spoken.await.unwrap_or_default() }));
+        let mut sent = std::pin::pin!(with_heartbeat(words, COMMENT, Duration::from_millis(5)));
+        assert_eq!(sent.next().await.as_deref(), Some(&b"a"[..]));
+        for _ in 0..3 {
+            assert_eq!(sent.next().await, Some(COMMENT), "nothing was said meanwhile");
+        }
+        speak.send(Bytes::from("b")).expect("somebody listens");
+        let rest: Vec<Bytes> = sent.collect().await;
+        assert_eq!(rest.last().map(|last| &last[..]), Some(&b"b"[..]), "and what was said then was not lost");
+    }
+}
