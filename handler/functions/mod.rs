@@ -14,6 +14,7 @@ pub mod health;
 pub mod ingest_document;
 pub mod maintain_index;
 pub mod maintenance_report;
+mod originals;
 pub mod search;
 pub mod status;
 pub mod upload;

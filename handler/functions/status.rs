@@ -57,6 +57,7 @@ async fn told(app: &App, principal: &Principal) -> Result<Value> {
             "answer_seconds": config.answer_timeout.as_secs(),
             "workers": config.extract.max_workers,
         },
+        "examples": config.example_questions,
         "endpoints": {"chat": app.chat.model.servers(), "embedding": embedding, "reranker": reranker},
         "functions": FUNCTIONS.iter().map(|function| function.name).collect::<Vec<_>>(),
     }))
