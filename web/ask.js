@@ -62,8 +62,7 @@ export function ask(question) {
   turn.element = make("article", { className: "turn" }, ...[asked, about, turn.answer.element].filter(Boolean));
   turns.push(turn);
   byId("turns").append(turn.element);
-  byId("welcome").hidden = true;
-  byId("fresh-start").hidden = false;
+  begun(true);
   turn.element.scrollIntoView({ block: "start" });
   run(turn, { fresh: false });
 }
@@ -99,6 +98,12 @@ function bodyFor(turn) {
   return { messages: [...messages.slice(-HISTORY), { role: "user", content: turn.question }], context };
 }
 
+function begun(hasTurns) {
+  byId("welcome").hidden = hasTurns;
+  byId("conversation").hidden = !hasTurns;
+  byId("fresh-start").hidden = !hasTurns;
+}
+
 /** Send and stop share a place. */
 function show(isRunning) {
   const hadFocus = document.activeElement === byId(isRunning ? "send" : "stop");
@@ -112,8 +117,7 @@ function startAnew() {
   running = undefined;
   turns.length = 0;
   byId("turns").replaceChildren();
-  byId("welcome").hidden = false;
-  byId("fresh-start").hidden = true;
+  begun(false);
   setScope();
   show(false);
   announce(t("newConversation"));
@@ -140,6 +144,7 @@ export async function welcome(documents) {
   const questions = isEmpty ? [] : await examples();
   const offer = (question) => make("li", {}, make("button", { type: "button", onclick: () => ask(question) }, make("span", {}, question), icon("after")));
   byId("examples").replaceChildren(...questions.map(offer));
+  byId("welcome").classList.add("ready");
 }
 
 let known;

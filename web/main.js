@@ -97,6 +97,7 @@ addEventListener("keydown", (event) => {
   // A dialog closes by itself.
   if (event.key === "Escape" && !document.querySelector("dialog[open]")) closeReader();
 });
+document.body.classList.add("ready");
 showView();
 if (location.hash !== "#documents") refresh();
 lookAfterHealth();

@@ -40,6 +40,7 @@ const WORDS = {
     "Compruebe lo importante en las fuentes. Intro envía, Mayús+Intro salta de línea.",
   ],
   newConversation: ["New conversation", "Neues Gespräch", "Nouvelle conversation", "Nueva conversación"],
+  conversation: ["Conversation", "Gespräch", "Conversation", "Conversación"],
   onlyIn: ["Only in {name}", "Nur in {name}", "Seulement dans {name}", "Solo en {name}"],
   everywhere: ["Ask all documents again", "Wieder alle Dokumente fragen", "Interroger à nouveau tous les documents", "Volver a preguntar a todos los documentos"],
   searching: ["Looking through the documents…", "Die Dokumente werden durchgesehen …", "Recherche dans les documents…", "Buscando en los documentos…"],
