@@ -9,9 +9,9 @@ const PRIVATE = /[\uE000\uE001]/g;
 const unescape = (source) => source.replaceAll("%5B", "[").replaceAll("%5D", "]");
 
 export class Answer {
-  /** `again` asks the same question anew, `open` shows a citation, `follow` asks another question. */
-  constructor({ again, open, follow }) {
-    this.actions = { again, open, follow };
+  /** `again` asks the same question anew, `open` shows a citation, `follow` asks another question, `rate` tells what the person says of the answer. */
+  constructor({ again, open, follow, rate }) {
+    this.actions = { again, open, follow, rate };
     this.body = make("div", { className: "answer-body" });
     this.below = make("div", { className: "answer-below" });
     this.element = make("div", { className: "answer" }, this.body, this.below);
@@ -25,6 +25,8 @@ export class Answer {
     this.citations = [];
     this.abstained = false;
     this.followUps = [];
+    this.turn = undefined;
+    this.isStored = false;
     this.element.ariaBusy = "true";
     this.below.replaceChildren();
     this.body.replaceChildren(make("p", { className: "thinking" }, make("span", { className: "pulse" }), t("searching")));
@@ -39,10 +41,22 @@ export class Answer {
     if (context.citations) this.citations = context.citations;
     if (context.followup_questions?.length) this.followUps = context.followup_questions;
     if (context.abstained) this.abstained = true;
+    if (context.turn) this.turn = { conversation_id: context.conversation_id, turn: context.turn };
     if (line.delta?.content) {
       this.text += line.delta.content.replace(PRIVATE, "");
       this.draw();
     }
+  }
+
+  /** Shows an answer that was kept. */
+  restore({ answer, citations, abstained, number, state }, conversation_id) {
+    this.begin();
+    this.text = (answer ?? "").replace(PRIVATE, "");
+    this.isStored = true;
+    this.citations = citations;
+    this.abstained = abstained;
+    this.turn = { conversation_id, turn: number };
+    this.finish({ stopped: state !== "complete" });
   }
 
   /** Draws at most once a frame, however fast words come. */
@@ -57,7 +71,8 @@ export class Answer {
     this.shown = [];
     let before = 0;
     const marked = this.text.replace(CITED, (whole, raw, offset) => {
-      const source = unescape(raw);
+      const source = this.isStored ? this.sourceOf(raw) : unescape(raw);
+      if (source === undefined) return "";
       const isKnown = this.citations.some((one) => one.source === source) || this.points.some((point) => point.startsWith(`${source}: `));
       if (!isKnown) return whole;
       const said = this.text.slice(before, offset);
@@ -66,6 +81,12 @@ export class Answer {
     });
     this.body.classList.toggle("abstained", this.abstained);
     this.body.replaceChildren(...render(marked, (number) => this.chip(number)));
+  }
+
+  /** Kept answers name passages by their number; one that is not known any more is left out. */
+  sourceOf(raw) {
+    if (!/^\d+$/.test(raw)) return raw;
+    return this.citations.find((one) => String(one.number) === raw)?.source;
   }
 
   /** The number of the citation that a source stands for. Two passages of one page have the same source: the one whose words are nearer to what was just said is meant. */
@@ -136,7 +157,42 @@ export class Answer {
     });
     // Browsers give the clipboard to secure pages alone.
     const canCopy = this.text && navigator.clipboard;
-    return make("div", { className: "answer-tools" }, ...[canCopy && copy, button("again", t("again"), this.actions.again)].filter(Boolean));
+    const tools = [canCopy && copy, button("again", t("again"), this.actions.again), this.turn && this.rating()];
+    return make("div", { className: "answer-tools" }, ...tools.filter(Boolean));
+  }
+
+  /** Two thumbs, and room for a word once one of them was chosen. */
+  rating() {
+    const turn = this.turn;
+    const words = make("input", { "aria-label": t("comment"), placeholder: t("comment"), maxLength: 2000 });
+    const form = make("form", { className: "comment", hidden: true }, words, make("button", { type: "submit", className: "quiet" }, t("send")));
+    let chosen;
+    const tell = async (rating, comment) => {
+      try {
+        await this.actions.rate(turn, rating, comment);
+        announce(t("thanks"));
+        return true;
+      } catch (error) {
+        announce(error.message);
+        return false;
+      }
+    };
+    const thumb = (name, label) => {
+      const one = button(name, label, async () => {
+        if (!(await tell(name))) return;
+        chosen = name;
+        for (const other of thumbs) other.setAttribute("aria-pressed", String(other === one));
+        form.hidden = false;
+      }, { onlyIcon: true });
+      one.setAttribute("aria-pressed", "false");
+      return one;
+    };
+    const thumbs = [thumb("up", t("helped")), thumb("down", t("helpedNot"))];
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      if (await tell(chosen, words.value.trim())) form.replaceChildren(make("span", { className: "muted" }, t("thanks")));
+    };
+    return make("div", { className: "rating" }, ...thumbs, form);
   }
 
   /** The answer as text, with its sources below. */

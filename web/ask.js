@@ -1,6 +1,6 @@
 // The conversation: questions, answers, and the box to ask in.
 import { Answer } from "./answer.js";
-import { getJson, stream } from "./api.js";
+import { call, getJson, stream } from "./api.js";
 import { announce, button, byId, icon, make } from "./dom.js";
 import { t } from "./words.js";
 
@@ -8,6 +8,8 @@ import { t } from "./words.js";
 const HISTORY = 10;
 
 const turns = [];
+/** The conversation on the server that these turns belong to. */
+let conversation;
 let running;
 let scope;
 let openCitation;
@@ -56,15 +58,20 @@ function submit() {
 export function ask(question) {
   if (running) return;
   const turn = { question, scope };
-  turn.answer = new Answer({ again: () => run(turn, { fresh: true }), open: openCitation, follow: ask });
-  const about = turn.scope && make("p", { className: "fine" }, t("onlyIn", { name: turn.scope.name }));
-  const asked = make("h2", { className: "asked", tabIndex: -1 }, question);
-  turn.element = make("article", { className: "turn" }, ...[asked, about, turn.answer.element].filter(Boolean));
   turns.push(turn);
-  byId("turns").append(turn.element);
-  begun(true);
+  place(turn);
   turn.element.scrollIntoView({ block: "start" });
   run(turn, { fresh: false });
+}
+
+/** Puts a turn below the others. */
+function place(turn) {
+  turn.answer = new Answer({ again: () => run(turn, { fresh: true }), open: openCitation, follow: ask, rate });
+  const about = turn.scope && make("p", { className: "fine" }, t("onlyIn", { name: turn.scope.name }));
+  const asked = make("h2", { className: "asked", tabIndex: -1 }, turn.question);
+  turn.element = make("article", { className: "turn" }, ...[asked, about, turn.answer.element].filter(Boolean));
+  byId("turns").append(turn.element);
+  begun(true);
 }
 
 async function run(turn, { fresh }) {
@@ -73,9 +80,12 @@ async function run(turn, { fresh }) {
   running = control;
   show(true);
   turn.answer.begin();
+  conversation ??= newId();
   try {
     for await (const line of stream(bodyFor(turn), { signal: control.signal, fresh })) {
       turn.answer.take(line);
+      // The address names the conversation from then on, so that it can be opened anew.
+      if (line.context?.conversation_id) history.replaceState(null, "", `#c=${line.context.conversation_id}`);
     }
     turn.answer.finish();
   } catch (error) {
@@ -94,7 +104,8 @@ function bodyFor(turn) {
     { role: "user", content: one.question },
     { role: "assistant", content: one.answer.text },
   ]);
-  const context = turn.scope ? { filter: { documents: [turn.scope.id] } } : {};
+  const context = { conversation_id: conversation };
+  if (turn.scope) context.filter = { documents: [turn.scope.id] };
   return { messages: [...messages.slice(-HISTORY), { role: "user", content: turn.question }], context };
 }
 
@@ -112,13 +123,55 @@ function show(isRunning) {
   if (hadFocus) byId("question").focus();
 }
 
-function startAnew() {
+/** An id for a new conversation. Ids are listed in their order, and the time in them counts down: so the latest come first. */
+function newId() {
+  const random = crypto.getRandomValues(new Uint8Array(12));
+  return `${(1e15 - Date.now()).toString(36)}-${[...random].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+/** Clears the page for another conversation. */
+function clear() {
   running?.abort();
   running = undefined;
+  conversation = undefined;
   turns.length = 0;
   byId("turns").replaceChildren();
   begun(false);
   setScope();
+}
+
+/** Shows a conversation that the server keeps; further questions belong to it. */
+export async function openConversation(id) {
+  if (id === conversation) return;
+  clear();
+  conversation = id;
+  try {
+    const kept = await getJson(`/api/conversations/${encodeURIComponent(id)}`);
+    if (conversation !== id) return;
+    for (const stored of kept.turns) {
+      const turn = { question: stored.question };
+      turns.push(turn);
+      place(turn);
+      turn.answer.restore(stored, id);
+    }
+    if (location.hash !== `#c=${id}`) location.hash = `#c=${id}`;
+    announce(kept.conversation.title);
+  } catch (error) {
+    clear();
+    history.replaceState(null, "", "#ask");
+    announce(error.message);
+  }
+}
+
+/** Tells the server whether an answer helped. */
+function rate(turn, rating, comment) {
+  const body = JSON.stringify({ ...turn, rating, comment: comment || undefined });
+  return call("/api/feedback", { method: "POST", headers: { "content-type": "application/json" }, body });
+}
+
+export function startAnew() {
+  clear();
+  history.replaceState(null, "", "#ask");
   show(false);
   announce(t("newConversation"));
   byId("question").focus();

@@ -1,5 +1,6 @@
 // Starts the page: language, theme, the two views, and a word when the server is not well.
-import { startAsking, welcome } from "./ask.js";
+import { openConversation, startAsking, welcome } from "./ask.js";
+import { startConversations } from "./conversations.js";
 import { refresh, startDocuments } from "./documents.js";
 import { byId, icon, make } from "./dom.js";
 import { closeReader, openReader } from "./reader.js";
@@ -66,6 +67,8 @@ function showView() {
   if (isDocuments) {
     closeReader();
     refresh();
+  } else if (location.hash.startsWith("#c=")) {
+    openConversation(location.hash.slice(3));
   } else if (matchMedia("(hover: hover)").matches) {
     byId("question").focus({ preventScroll: true });
   }
@@ -92,6 +95,7 @@ startTheme();
 startAsking({ open: openReader });
 startDocuments({ changed: welcome });
 startUploads();
+startConversations();
 addEventListener("hashchange", showView);
 addEventListener("keydown", (event) => {
   // A dialog closes by itself.

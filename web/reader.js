@@ -26,7 +26,7 @@ export async function openReader(citation, number) {
   panel.replaceChildren(make("header", { className: "reader-top" }, make("div", {}, title, where), make("div", { className: "reader-tools" }, download, close)), tabs, body);
   panel.hidden = false;
   document.body.classList.add("reading");
-  byId("main").inert = narrow.matches;
+  cover(narrow.matches);
   title.focus({ preventScroll: true });
 
   const views = citation.page && /\.pdf$/i.test(citation.name) ? [["pageView", showPage], ["textView", showText]] : [["textView", showText]];
@@ -159,13 +159,17 @@ export function closeReader() {
   panel.hidden = true;
   panel.replaceChildren();
   document.body.classList.remove("reading");
-  byId("main").inert = false;
+  cover(false);
   if (picture) URL.revokeObjectURL(picture);
   picture = undefined;
   if (opener?.isConnected) opener.focus();
   return true;
 }
 
-narrow.addEventListener("change", () => {
-  byId("main").inert = narrow.matches && !byId("reader").hidden;
-});
+/** On a narrow screen the panel covers everything else, and nobody should get behind it. */
+function cover(isCovered) {
+  byId("main").inert = isCovered;
+  byId("top").inert = isCovered;
+}
+
+narrow.addEventListener("change", () => cover(narrow.matches && !byId("reader").hidden));

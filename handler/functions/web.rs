@@ -44,6 +44,7 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("ask.css", CSS),
     asset!("ask.js", SCRIPT),
     asset!("base.css", CSS),
+    asset!("conversations.js", SCRIPT),
     asset!("dialogs.js", SCRIPT),
     asset!("documents.css", CSS),
     asset!("documents.js", SCRIPT),

@@ -53,21 +53,19 @@ const SAID = [
   "- one\n- `two`\n\n| a | b |\n|---|---|\n| <b>c</b> | d |\n",
 ];
 
-/** A server with the OpenAI API that says `SAID`, a piece when it is told to; it knows whether its caller left. */
+/** A server with the OpenAI API that says `SAID`; while it `waits`, a piece at each `go`. `left` comes when its caller leaves. */
 async function startModel() {
-  const model = { open: 0, left: 0, asked: [], go: undefined };
+  const model = { waits: true, go: undefined };
+  model.left = new Promise((resolve) => (model.tellLeft = resolve));
   const server = createServer(async (request, response) => {
-    let body = "";
-    for await (const part of request) body += part;
+    request.resume();
     if (!request.url.endsWith("/chat/completions")) return response.writeHead(200, { "content-type": "application/json" }).end('{"object":"list","data":[]}');
-    model.asked.push(JSON.parse(body));
-    model.open += 1;
-    response.on("close", () => (model.left += response.writableEnded ? 0 : 1));
+    response.on("close", () => response.writableEnded || model.tellLeft("left"));
     response.writeHead(200, { "content-type": "text/event-stream" });
     const say = (delta, finish_reason = null) => response.write(`data: ${JSON.stringify({ id: "a", object: "chat.completion.chunk", created: 1, model: "m", choices: [{ index: 0, delta, finish_reason }] })}\n\n`);
     for (const content of SAID) {
       say({ role: "assistant", content });
-      await new Promise((resolve) => (model.go = resolve));
+      if (model.waits) await new Promise((resolve) => (model.go = resolve));
     }
     say({}, "stop");
     response.end("data: [DONE]\n\n");
@@ -98,10 +96,8 @@ test("a model that sends markup, watched while it writes, and stopped", async (t
   await answer.locator("strong").getByText("Nine").waitFor();
   assert.equal(await answer.getAttribute("aria-busy"), "true", "words are shown while more are to come");
   assert.ok(await page.getByRole("button", { name: "Stop" }).isVisible());
-  while ((await answer.getAttribute("aria-busy")) === "true") {
-    model.go();
-    await page.waitForTimeout(20);
-  }
+  model.waits = false;
+  model.go();
   await answer.getByRole("button", { name: "Source 1: zebra.md" }).first().waitFor();
   const said = await answer.locator(".answer-body").textContent();
   assert.match(said, /Nine stripes/);
@@ -110,13 +106,12 @@ test("a model that sends markup, watched while it writes, and stopped", async (t
   assert.equal(await answer.locator("td").count(), 2);
   assert.equal(await acting(page), 0);
 
+  model.waits = true;
   await answer.getByRole("button", { name: "Ask again" }).click();
   await answer.locator("strong").getByText("Nine").waitFor();
   await page.getByRole("button", { name: "Stop" }).click();
   await answer.locator(".answer-body").getByText("Stopped.").waitFor();
   assert.ok(await answer.locator("strong").getByText("Nine").isVisible(), "what was said stays");
-  const deadline = Date.now() + 5_000;
-  while (model.left === 0 && Date.now() < deadline) await page.waitForTimeout(20);
-  assert.equal(model.left, 1, "the model was told to stop");
+  assert.equal(await Promise.race([model.left, once(AbortSignal.timeout(5_000), "abort")]), "left", "the model was told to stop");
   await close();
 });

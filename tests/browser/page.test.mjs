@@ -20,9 +20,11 @@ after(async () => {
 });
 
 /** Waits until all samples can be asked. */
-async function settled(page) {
-  await page.waitForFunction(async () => (await (await fetch("/api/documents/stats")).json()).by_state.indexed === 4);
-}
+const settled = (page) =>
+  page.evaluate(async () => {
+    const indexed = async () => (await (await fetch("/api/documents/stats")).json()).by_state.indexed;
+    while ((await indexed()) !== 4) await new Promise(requestAnimationFrame);
+  });
 
 test("the first load is small, and the second is smaller still", async () => {
   const { page, close } = await openPage(browser, handler.address, LOOKS.light);
@@ -77,6 +79,51 @@ test("what was said before goes along, and one document can be asked alone", asy
   assert.equal(sent[3][0].context.filter.documents.length, 1);
   assert.match(await answer.textContent(), /I don't know/);
   await close();
+});
+
+test("conversations are kept, found again, renamed and deleted; answers can be rated", async (t) => {
+  const handler = await startHandler({ samples: ["handbook", "data-retention.md"] });
+  t.after(handler.stop);
+  for (const look of [LOOKS.light, LOOKS.phone]) {
+    const { page, close } = await openPage(browser, handler.address, look);
+    await settled(page);
+    const answer = await ask(page, "Where does the defibrillator hang?");
+    const said = await answer.locator(".answer-body").textContent();
+    const rated = [];
+    page.on("request", (request) => request.url().endsWith("/api/feedback") && rated.push(request.postDataJSON()));
+    await answer.getByRole("button", { name: "This helped" }).click();
+    await answer.getByRole("textbox", { name: "What could be better?" }).fill("Nothing");
+    await answer.locator(".comment").getByRole("button", { name: "Send" }).click();
+    await answer.getByText("Thank you.").waitFor();
+    assert.deepEqual(rated.map(({ turn, rating, comment }) => [turn, rating, comment]), [[1, "up", undefined], [1, "up", "Nothing"]]);
+    await page.reload();
+    await page.locator(".answer .sources").waitFor();
+    assert.equal(await page.locator(".answer-body").textContent(), said, "the same answer with the same numbers");
+    await page.locator(".chip").first().click();
+    await page.locator(".sheet img").waitFor();
+    await page.keyboard.press("Escape");
+    await ask(page, "How many days of paid annual leave do I get each calendar year?");
+    await page.getByRole("button", { name: "New conversation" }).click();
+
+    await page.getByRole("button", { name: "Conversations" }).click();
+    const drawer = page.getByRole("dialog");
+    const row = drawer.locator("li").filter({ hasText: "defibrillator" });
+    await row.waitFor();
+    await assertAccessible(page, "the drawer");
+    await assertFits(page, "the drawer");
+    await row.getByRole("button", { name: "Rename" }).click();
+    await drawer.getByRole("textbox", { name: "Rename" }).fill("Hearts");
+    await page.keyboard.press("Enter");
+    await drawer.getByText("Hearts").click();
+    await page.locator(".turn").nth(1).waitFor();
+    assert.equal(await page.locator(".turn").count(), 2);
+    await page.getByRole("button", { name: "Conversations" }).click();
+    await drawer.getByRole("button", { name: "Delete: Hearts" }).click();
+    await drawer.getByRole("button", { name: "Delete", exact: true }).click();
+    await drawer.getByText("What you ask is kept here.").waitFor();
+    await page.keyboard.press("Escape");
+    await close();
+  }
 });
 
 test("every language fills every word, and the choice stays", async () => {
@@ -188,7 +235,7 @@ test("a server that wants a key is asked with one, once it was given", async (t)
   await answer.locator(".chip").first().click();
   await page.locator(".sheet img").waitFor();
   await page.reload();
-  await page.getByRole("button", { name: "Where does the defibrillator hang?" }).waitFor();
+  await page.locator(".turn .sources").waitFor();
   assert.ok(await dialog.isHidden(), "it is not asked for again in this tab");
   const unauthorized = (problem) => problem.includes("401");
   await close({ expected: unauthorized });

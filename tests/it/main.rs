@@ -53,6 +53,7 @@ mod layers;
 mod merging;
 mod models;
 mod package;
+mod page;
 mod record_stores;
 mod rerank;
 mod rights;
