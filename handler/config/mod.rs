@@ -119,6 +119,8 @@ pub struct Config {
     pub rerank: Option<RerankSettings>,
     /// How long conversations are kept; not at all with zero.
     pub conversation_time: Duration,
+    /// Questions that the page offers to begin with.
+    pub example_questions: Vec<String>,
     /// Passages an answer may rest on.
     pub chat_passages: usize,
     /// Characters of a question.
@@ -191,6 +193,7 @@ impl Config {
             embedding_price: models::embedding_price(&mut reader),
             rerank: models::rerank(&mut reader),
             conversation_time: Duration::from_secs(reader.number("CONVERSATION_DAYS", 0, 3_650) * 86_400),
+            example_questions: example_questions(&reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars: bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000),
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
@@ -224,6 +227,11 @@ fn check_environment(reader: &mut Reader<'_>) {
         ),
         _ => reader.problem("ENVIRONMENT", "must be dev, staging or prod"),
     }
+}
+
+fn example_questions(reader: &Reader<'_>) -> Vec<String> {
+    let text = reader.text("EXAMPLE_QUESTIONS").unwrap_or_default();
+    text.split(';').map(str::trim).filter(|question| !question.is_empty()).map(str::to_owned).collect()
 }
 
 fn host_port(reader: &mut Reader<'_>) -> Option<u16> {

@@ -223,6 +223,7 @@ pub const SETTINGS: &[Setting] = &[
         "30",
         "Questions and answers of a conversation, and what was said of them, are kept this long; 0 keeps none.",
     ),
+    unset("EXAMPLE_QUESTIONS", "Questions that the page offers to begin with, with `;` between them."),
     plain("CHAT_PASSAGES", "6", "Passages that an answer may rest on."),
     plain("MAX_MESSAGE_LENGTH", "1000", "Characters of a question."),
     plain("MAX_ANSWER_TOKENS", "800", "Tokens a model may answer with."),

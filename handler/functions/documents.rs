@@ -12,6 +12,7 @@ use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::originals;
 use super::upload::upload;
 use crate::access;
 use crate::app::App;
@@ -53,6 +54,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/api/documents/stats", get(stats))
         .route("/api/documents/{id}", get(look).delete(delete))
         .route("/api/documents/{id}/retry", post(retry))
+        .merge(originals::routes())
 }
 
 async fn list(
@@ -129,8 +131,13 @@ async fn delete(
 
 /// The row of a document that is there and that the caller may know of. Any other is as absent as one that never was.
 async fn existing(app: &App, principal: &Principal, raw: Result<Path<String>, PathRejection>) -> Result<LedgerRow> {
+    row_of(app, principal, &raw.map(|Path(raw)| raw).unwrap_or_default()).await
+}
+
+/// The same of an id that may be any text.
+pub(super) async fn row_of(app: &App, principal: &Principal, raw: &str) -> Result<LedgerRow> {
     let absent = || Error::new(ErrorKind::NotFound, "there is no such document");
-    let id = raw.ok().and_then(|Path(raw)| DocumentId::parse(&raw)).ok_or_else(absent)?;
+    let id = DocumentId::parse(raw).ok_or_else(absent)?;
     let row = app.ingest.ledger.get(&id).await?;
     row.filter(|row| row.state != DocumentState::Deleted && principal.may_read(&row.readers)).ok_or_else(absent)
 }

@@ -18,6 +18,7 @@ pub mod maintenance_report;
 pub mod mcp;
 pub mod openai_chat;
 pub mod openai_models;
+mod originals;
 pub mod search;
 pub mod status;
 pub mod upload;

@@ -57,6 +57,7 @@ async fn told(app: &App, principal: &Principal) -> Result<Value> {
             "answer_seconds": config.answer_timeout.as_secs(),
             "workers": config.extract.max_workers,
         },
+        "examples": config.example_questions,
         "endpoints": {"chat": app.chat.model.servers(), "embedding": embedding, "reranker": reranker},
         // What a request leaves behind would add up here.
         "process": {"tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks()},

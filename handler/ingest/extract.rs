@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::document::DocumentName;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::formats::pdf::page::{DrawnPage, PageWanted, draw_page};
 use crate::ingest::formats::{self, ExtractLimits, Extracted, blocks::over_text_limit};
 
 /// The hidden subcommand that makes the binary a child: `handler extract`.
@@ -41,30 +42,54 @@ pub struct ExtractSettings {
     pub limits: ExtractLimits,
 }
 
+/// Pages drawn at a time. People wait for them, so they do not queue behind documents.
+const MAX_DRAWERS: usize = 2;
+/// Most bytes of the picture of a page.
+const MOST_PICTURE_BYTES: u64 = 16 << 20;
+
 /// Reads documents in child processes.
 #[derive(Debug, Clone)]
 pub struct Extractor {
     settings: Arc<ExtractSettings>,
     workers: Arc<Semaphore>,
+    drawers: Arc<Semaphore>,
 }
 
 impl Extractor {
     /// An extractor that works within these settings. Nothing is started yet.
     pub fn new(settings: ExtractSettings) -> Self {
         let workers = Arc::new(Semaphore::new(settings.max_workers.max(1)));
-        Self { settings: Arc::new(settings), workers }
+        Self { settings: Arc::new(settings), workers, drawers: Arc::new(Semaphore::new(MAX_DRAWERS)) }
     }
 
     /// Reads a document, waiting for a free worker first. Its own trouble has a `Document…` kind and does not pass;
     /// [`ErrorKind::Internal`] means that the child could not do its work. Dropping the future kills the child.
     pub async fn extract(&self, name: &DocumentName, bytes: Bytes) -> Result<Extracted> {
         let _worker = self.workers.acquire().await.expect("the semaphore is never closed");
+        match self.ask(name, bytes, None).await? {
+            Reply::Ok(extracted) => Ok(extracted),
+            _ => Err(broken("understand the reader of documents")),
+        }
+    }
+
+    /// Draws a page of a PDF, behind the same fence and with the same errors; [`ErrorKind::NotFound`] when there is none of
+    /// that number.
+    pub async fn draw(&self, name: &DocumentName, bytes: Bytes, wanted: PageWanted) -> Result<DrawnPage> {
+        let _drawer = self.drawers.acquire().await.expect("the semaphore is never closed");
+        match self.ask(name, bytes, Some(wanted)).await? {
+            Reply::Drawn(page) => Ok(page),
+            _ => Err(broken("understand the reader of documents")),
+        }
+    }
+
+    async fn ask(&self, name: &DocumentName, bytes: Bytes, page: Option<PageWanted>) -> Result<Reply> {
         let task = Task {
             name: name.clone(),
             size: bytes.len(),
             memory_bytes: self.settings.memory_bytes,
             cpu_seconds: self.settings.cpu_seconds,
             limits: self.settings.limits.clone(),
+            page,
         };
         let mut child = self.start()?;
         let Ok(outcome) = tokio::time::timeout(self.settings.wall, self.converse(&mut child, &task, bytes)).await
@@ -74,7 +99,7 @@ impl Extractor {
             return Err(over_limit("time"));
         };
         let outcome = outcome.map_err(|error| broken("talk to the reader of documents").caused_by(error))?;
-        self.judge(outcome).await
+        self.judge(&task, outcome).await
     }
 
     fn start(&self) -> Result<Child> {
@@ -93,7 +118,7 @@ impl Extractor {
     async fn converse(&self, child: &mut Child, task: &Task, bytes: Bytes) -> std::io::Result<Outcome> {
         const MOST_COMPLAINT_BYTES: u64 = 4096;
         let mut stdin = child.stdin.take().expect("standard input is piped");
-        let mut stdout = child.stdout.take().expect("standard output is piped").take(self.most_reply_bytes() + 1);
+        let mut stdout = child.stdout.take().expect("standard output is piped").take(self.most_reply_bytes(task) + 1);
         let mut stderr = child.stderr.take().expect("standard error is piped").take(MOST_COMPLAINT_BYTES);
         let mut header = serde_json::to_vec(task)?;
         header.push(b'\n');
@@ -108,7 +133,7 @@ impl Extractor {
             tokio::join!(feed, stdout.read_to_end(&mut reply), stderr.read_to_end(&mut complaint));
         heard?;
         complained?;
-        if self.is_overlong(&reply) {
+        if self.is_overlong(task, &reply) {
             child.start_kill()?;
         }
         let status = child.wait().await?;
@@ -116,18 +141,24 @@ impl Extractor {
     }
 
     /// A text may double in JSON, where quotation marks and line breaks take two bytes, and blocks have a frame.
-    fn most_reply_bytes(&self) -> u64 {
+    fn most_reply_bytes(&self, task: &Task) -> u64 {
         const FRAME_BYTES: u64 = 1024 * 1024;
-        self.settings.limits.max_text_bytes as u64 * 2 + FRAME_BYTES
+        match task.page {
+            None => self.settings.limits.max_text_bytes as u64 * 2 + FRAME_BYTES,
+            Some(_) => MOST_PICTURE_BYTES,
+        }
     }
 
-    fn is_overlong(&self, reply: &[u8]) -> bool {
-        reply.len() as u64 > self.most_reply_bytes()
+    fn is_overlong(&self, task: &Task, reply: &[u8]) -> bool {
+        reply.len() as u64 > self.most_reply_bytes(task)
     }
 
-    async fn judge(&self, outcome: Outcome) -> Result<Extracted> {
-        if self.is_overlong(&outcome.reply) {
-            return Err(over_text_limit(self.settings.limits.max_text_bytes));
+    async fn judge(&self, task: &Task, outcome: Outcome) -> Result<Reply> {
+        if self.is_overlong(task, &outcome.reply) {
+            return Err(match task.page {
+                None => over_text_limit(self.settings.limits.max_text_bytes),
+                Some(_) => over_limit("space for its picture"),
+            });
         }
         if !outcome.status.success() {
             return Err(explain(outcome.status, &outcome.complaint));
@@ -196,22 +227,25 @@ struct Task {
     memory_bytes: u64,
     cpu_seconds: u64,
     limits: ExtractLimits,
+    /// Draw this page instead of reading all.
+    page: Option<PageWanted>,
 }
 
 /// What a child answers.
 #[derive(Serialize, Deserialize)]
 enum Reply {
     Ok(Extracted),
+    Drawn(DrawnPage),
     Err { code: String, message: String },
 }
 
 impl Reply {
-    fn into_result(self) -> Result<Extracted> {
+    fn into_result(self) -> Result<Self> {
         match self {
-            Self::Ok(extracted) => Ok(extracted),
             Self::Err { code, message } => {
                 Err(Error::new(ErrorKind::of_code(&code).unwrap_or(ErrorKind::Internal), message))
             }
+            told => Ok(told),
         }
     }
 }
@@ -248,7 +282,7 @@ fn answer() -> std::io::Result<()> {
         return Err(std::io::Error::other("the document was cut off on the way"));
     }
     let reply = match parse(task, bytes)? {
-        Ok(extracted) => Reply::Ok(extracted),
+        Ok(reply) => reply,
         Err(error) => Reply::Err { code: error.kind().row().code.to_owned(), message: error.message().to_owned() },
     };
     let mut output = std::io::BufWriter::new(std::io::stdout().lock());
@@ -277,11 +311,12 @@ fn limit_this_process(task: &Task) -> std::io::Result<()> {
 
 /// Runs the parser on a thread of its own: with enough stack for the nesting that parsers allow, and so that a panic
 /// ends the thread and not the answer.
-fn parse(task: Task, bytes: Vec<u8>) -> std::io::Result<Result<Extracted>> {
+fn parse(task: Task, bytes: Vec<u8>) -> std::io::Result<Result<Reply>> {
     const STACK_BYTES: usize = 32 * 1024 * 1024;
-    let parser = std::thread::Builder::new()
-        .stack_size(STACK_BYTES)
-        .spawn(move || formats::extract(&task.name, &bytes, &task.limits))?;
+    let parser = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || match &task.page {
+        None => formats::extract(&task.name, &bytes, &task.limits).map(Reply::Ok),
+        Some(wanted) => draw_page(&bytes, wanted, &task.limits).map(Reply::Drawn),
+    })?;
     Ok(parser.join().unwrap_or_else(|_| Err(unreadable())))
 }
 
@@ -294,7 +329,7 @@ mod tests {
         for kind in ErrorKind::ALL {
             let reply = Reply::Err { code: kind.row().code.to_owned(), message: "why".to_owned() };
             let wire = serde_json::to_vec(&reply).unwrap();
-            let error = serde_json::from_slice::<Reply>(&wire).unwrap().into_result().unwrap_err();
+            let error = serde_json::from_slice::<Reply>(&wire).unwrap().into_result().err().unwrap();
             assert_eq!((error.kind(), error.message()), (*kind, "why"));
         }
     }

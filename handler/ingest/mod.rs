@@ -11,6 +11,7 @@ pub mod history;
 pub mod intake;
 pub mod ledger;
 pub mod locks;
+pub mod original;
 pub mod overview;
 pub mod pipeline;
 pub mod public_address;

@@ -255,7 +255,11 @@ async fn functions_that_cost_want_the_key() {
     assert_eq!(client.get(url("/api/health")).send().await.unwrap().status(), 200);
     let page = client.get(url("/")).send().await.unwrap();
     assert_eq!(page.status(), 200);
-    assert!(page.text().await.unwrap().contains("Knowledge Worker"));
+    let page = page.text().await.unwrap();
+    let script = page.split('"').find(|part| part.starts_with("/assets/") && part.ends_with("/main.js")).unwrap();
+    let script = client.get(url(script)).send().await.unwrap();
+    assert_eq!(script.status(), 200, "what the page is made of comes through the catch-all");
+    assert!(script.headers()["cache-control"].to_str().unwrap().contains("immutable"));
     let with_code = client.get(url(&format!("/api/documents?code={}", app.host.function_key()))).send().await.unwrap();
     assert_eq!(with_code.status(), 200);
     let key = app.host.function_key();

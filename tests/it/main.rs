@@ -58,6 +58,7 @@ mod mcp;
 mod merging;
 mod models;
 mod package;
+mod page;
 mod record_stores;
 mod rerank;
 mod rights;

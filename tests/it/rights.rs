@@ -124,7 +124,14 @@ async fn over_http_what_may_not_be_read_is_as_absent_as_what_never_was() {
     };
     for name in ["user.txt", "secret/broken.pdf", "nobody.txt"] {
         let id = DocumentId::of(&document_name(name)).to_string();
-        for (method, end) in [("GET", ""), ("DELETE", ""), ("POST", "/retry")] {
+        for (method, end) in [
+            ("GET", ""),
+            ("GET", "/content"),
+            ("GET", "/pages/1"),
+            ("GET", "/passages/0"),
+            ("DELETE", ""),
+            ("POST", "/retry"),
+        ] {
             let ask = |id: &str| {
                 Request::builder().method(method).uri(format!("/api/documents/{id}{end}")).body(Body::empty()).unwrap()
             };

@@ -133,17 +133,18 @@ impl<'a> Device<'a> for TextDevice {
 
 /// Where a glyph stands and how large it is, in points.
 #[derive(Clone, Copy)]
-struct Place {
-    origin: Point,
+pub(super) struct Place {
+    pub(super) origin: Point,
     /// The direction of writing in radians; 0 is from left to right.
-    angle: f64,
-    size: f64,
-    advance: f64,
+    pub(super) angle: f64,
+    pub(super) size: f64,
+    pub(super) advance: f64,
     tracking: f64,
 }
 
 impl Place {
-    fn of(glyph: &Glyph<'_>, transform: Affine, is_vertical: bool) -> Self {
+    /// The place of a glyph under a transformation.
+    pub(super) fn of(glyph: &Glyph<'_>, transform: Affine, is_vertical: bool) -> Self {
         let [a, b, c, d, ..] = transform.as_coeffs();
         let along = a.hypot(b);
         let across = if along > 0.0 { (a * d - b * c).abs() / along } else { 0.0 };
@@ -176,7 +177,7 @@ fn tracking_of(places: &[Place]) -> f64 {
 
 /// Writes the letters a glyph stands for and says whether there are any. Ligatures are taken apart; of the private signs
 /// that fonts define for themselves only the usual bullets are known.
-fn spell(glyph: &Glyph<'_>, letters: &mut String) -> bool {
+pub(super) fn spell(glyph: &Glyph<'_>, letters: &mut String) -> bool {
     letters.clear();
     let c = match glyph.as_unicode() {
         Some(BfString::Char(c)) => c,

@@ -5,6 +5,8 @@ mod accents;
 mod device;
 mod layout;
 mod lines;
+mod marks;
+pub mod page;
 mod paragraph;
 mod running;
 mod wholeness;
@@ -16,7 +18,9 @@ use hayro_interpret::hayro_syntax::object::{Array, Stream};
 use hayro_interpret::hayro_syntax::page::Page;
 use hayro_interpret::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use hayro_interpret::kurbo::{Affine, Rect};
-use hayro_interpret::{Context, InterpreterCache, InterpreterSettings, RenderContent, interpret, interpret_page};
+use hayro_interpret::{
+    Context, Device, InterpreterCache, InterpreterSettings, RenderContent, interpret, interpret_page,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::formats::blocks::{Blocks, over_text_limit};
@@ -128,7 +132,7 @@ fn draw_pages(pdf: &Pdf, limits: &ExtractLimits) -> Result<Drawn> {
 
 /// Draws one page with its annotations and says whether all of its content could be unpacked. The crate's own way keeps the unpacked content of every page for as long as the
 /// document is open; here it is dropped with the page, so that two thousand pages need no more memory than one.
-fn draw<'a>(page: &Page<'a>, cache: &InterpreterCache<'a>, device: &mut TextDevice) -> bool {
+fn draw<'a>(page: &Page<'a>, cache: &InterpreterCache<'a>, device: &mut impl Device<'a>) -> bool {
     let transform = Affine::new(page.initial_transform(true).as_coeffs());
     let (width, height) = page.render_dimensions();
     let area = Rect::new(0.0, 0.0, f64::from(width), f64::from(height));

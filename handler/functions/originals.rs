@@ -1,0 +1,158 @@
+//! The part of `/api/documents` that shows where a citation points: the document as it was uploaded, a page of it as a
+//! picture, a passage with its neighbours. Changes nothing.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+
+use super::documents::row_of;
+use crate::access;
+use crate::app::App;
+use crate::document::{DocumentName, Passage, Principal};
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::problem;
+use crate::host::server::RequestId;
+use crate::ingest::formats::pdf::page::{MarkedText, PageWanted};
+use crate::ingest::ledger::LedgerRow;
+
+/// Passages shown before and after the one that was asked for.
+const NEIGHBOURS: usize = 2;
+/// Characters of a passage that are looked for on a page.
+const MOST_MARKED_CHARS: usize = 20_000;
+/// Nothing that a document brings runs, loads or is shown as a page of this site.
+const CONTENT_POLICY: &str = "default-src 'none'; sandbox";
+/// A picture of a page brings its images and styles itself.
+const PICTURE_POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox";
+/// How far down a page the marked words begin, from 0 to 1.
+const MARKED_AT: HeaderName = HeaderName::from_static("x-marked-at");
+/// What stands for itself in the name of a download (RFC 8187).
+const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageRequest {
+    /// The ordinal of a passage to mark.
+    passage: Option<u32>,
+    /// The part of it that matters most, in characters.
+    #[serde(default)]
+    from: usize,
+    #[serde(default)]
+    to: usize,
+    /// The host's key may be in the query; it is nobody's business here.
+    #[serde(rename = "code")]
+    _code: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PassageAnswer {
+    /// Pages of the document, for formats that have them.
+    pages: Option<u32>,
+    before: Vec<Passage>,
+    passage: Passage,
+    after: Vec<Passage>,
+}
+
+/// The routes.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/documents/{id}/content", get(content))
+        .route("/api/documents/{id}/pages/{page}", get(page))
+        .route("/api/documents/{id}/passages/{ordinal}", get(passage))
+}
+
+async fn content(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    document: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let found = async {
+        let principal = access::principal(&headers);
+        let row = row_of(&app, &principal, &document.map(|Path(raw)| raw).unwrap_or_default()).await?;
+        let blob = app.ingest.original(&row, &principal).await?;
+        let name = DocumentName::parse(&row.name)?;
+        let disposition = format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(name.file_name(), ATTRIBUTE));
+        let kind =
+            [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY)];
+        Ok((kind, [(header::CONTENT_DISPOSITION, disposition)], blob.bytes))
+    };
+    answer(found.await, &id)
+}
+
+async fn page(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    place: Result<Path<(String, u32)>, PathRejection>,
+    query: Result<Query<PageRequest>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let drawn = async {
+        let principal = access::principal(&headers);
+        let Path((document, page)) = place.map_err(no_such_place)?;
+        let Query(asked) = query.map_err(|e| {
+            let sentence = "`passage`, `from` and `to` are the parameters there are, all of them numbers";
+            Error::new(ErrorKind::InvalidRequest, sentence).caused_by(e)
+        })?;
+        let row = row_of(&app, &principal, &document).await?;
+        let marked = match asked.passage {
+            Some(ordinal) => {
+                let text = around(&app, &principal, &row, ordinal).await?.passage.text;
+                let text = text.chars().take(MOST_MARKED_CHARS).collect();
+                Some(MarkedText { text, from: asked.from, to: asked.to })
+            }
+            None => None,
+        };
+        let drawn = app.ingest.draw_page(&row, &principal, PageWanted { page, marked }).await?;
+        let kind = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY)];
+        Ok((kind, drawn.marked_at.map(|at| [(MARKED_AT, format!("{at:.3}"))]), drawn.svg))
+    };
+    let drawn = drawn.await.map(|(kind, marked, svg)| match marked {
+        Some(marked) => (kind, marked, svg).into_response(),
+        None => (kind, svg).into_response(),
+    });
+    answer(drawn, &id)
+}
+
+async fn passage(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    place: Result<Path<(String, u32)>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let found = async {
+        let principal = access::principal(&headers);
+        let Path((document, ordinal)) = place.map_err(no_such_place)?;
+        let row = row_of(&app, &principal, &document).await?;
+        around(&app, &principal, &row, ordinal).await.map(Json)
+    };
+    answer(found.await, &id)
+}
+
+/// A passage with its neighbours.
+async fn around(app: &App, principal: &Principal, row: &LedgerRow, ordinal: u32) -> Result<PassageAnswer> {
+    let mut passages = app.index.passages(principal, &row.id).await?;
+    passages.sort_by_key(|passage| passage.ordinal);
+    let at = passages.iter().position(|passage| passage.ordinal == ordinal);
+    let at = at.ok_or_else(|| Error::new(ErrorKind::NotFound, "the document has no such passage"))?;
+    let after = passages[at + 1..].iter().take(NEIGHBOURS).cloned().collect();
+    let before = passages[at.saturating_sub(NEIGHBOURS)..at].to_vec();
+    Ok(PassageAnswer { pages: row.pages, before, passage: passages.swap_remove(at), after })
+}
+
+fn no_such_place(cause: PathRejection) -> Error {
+    Error::new(ErrorKind::NotFound, "there is no such place in a document").caused_by(cause)
+}
+
+fn answer(result: Result<impl IntoResponse>, id: &RequestId) -> Response {
+    match result {
+        Ok(body) => body.into_response(),
+        Err(e) => problem::respond(&e, &id.0),
+    }
+}

@@ -1,0 +1,51 @@
+// Pictures of the page on the sample documents, for the README. The first argument is the folder they go to.
+import { join } from "node:path";
+
+import { ask, openPage, startBrowser, startHandler } from "./support.mjs";
+
+const folder = process.argv[2];
+const wide = { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 1 };
+const phone = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 1, isMobile: true, hasTouch: true };
+const QUESTION = "How many days of paid annual leave do I get each calendar year?";
+
+const handler = await startHandler({ samples: ["."], environment: { EXAMPLE_QUESTIONS: process.env.EXAMPLE_QUESTIONS ?? "" } });
+const browser = await startBrowser();
+const SHOTS = {
+  "welcome.png": [{ ...wide, colorScheme: "light" }, (page) => page.locator(".examples button").first().waitFor()],
+  "answer.png": [{ ...wide, colorScheme: "light" }, citedAnswer],
+  "answer-dark.png": [{ ...wide, colorScheme: "dark" }, citedAnswer],
+  "documents.png": [{ ...wide, colorScheme: "light" }, documents],
+  "phone.png": [{ ...phone, colorScheme: "light" }, (page) => ask(page, "Where does the Merry Sandpiper berth while the slipway is being rebuilt?")],
+};
+
+/** An answer with the page of the document that it cites. */
+async function citedAnswer(page) {
+  const answer = await ask(page, QUESTION);
+  await answer.locator(".chip").first().click();
+  await page.locator(".sheet img").waitFor();
+  await page.locator("#question").blur();
+}
+
+async function documents(page) {
+  await page.getByRole("link", { name: "Documents" }).click();
+  await page.locator("#list li").first().waitFor();
+}
+
+/** Nothing is on its way any more, and the samples are all there. */
+async function settled(page) {
+  await page.evaluate(async () => {
+    const stats = async () => (await fetch("/api/documents/stats")).json();
+    for (let now = await stats(); now.by_state.indexed !== 20; now = await stats()) await new Promise(requestAnimationFrame);
+  });
+  await page.reload();
+}
+
+for (const [name, [look, act]] of Object.entries(SHOTS)) {
+  const { page, close } = await openPage(browser, handler.address, look);
+  await settled(page);
+  await act(page);
+  await page.screenshot({ path: join(folder, name), caret: "hide" });
+  await close();
+}
+await browser.close();
+await handler.stop();
