@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::json;
 
-use crate::fake_openai::{FakeOpenAi, Script};
+use crate::fake_openai::{Ending, FakeOpenAi, Script};
 use crate::support::process::{Place, eventually};
 
 const CALLERS: usize = 200;
@@ -24,9 +24,10 @@ async fn nobody_pays_for_answers_whose_callers_have_left() {
     let envelope = json!({"Data": {"blob": ""}, "Metadata": {"name": "\"ferry.txt\""}});
     let ingested = async || client.post(server.url("/ingest_document")).json(&envelope).send().await.ok();
     assert_eq!(eventually("the document is ingested", ingested).await.status(), 200);
-    (0..CALLERS).for_each(|_| model.push(Script::new(&["The ferry ", "leaves at nine [1]."]).gated()));
+    (0..CALLERS).for_each(|_| model.push(Script::new(&["The ferry "]).gated().ending(Ending::Hang)));
     let question = json!({"messages": [{"role": "user", "content": "When does the ferry leave?"}]});
-    model.release(CALLERS);
+    // One for the words of each answer, and one for the silence after them.
+    model.release(CALLERS * 2);
     let answers = join_all((0..CALLERS).map(|_| async {
         let asked = client.post(server.url("/api/chat/stream")).json(&question).send().await.unwrap();
         let mut answer = asked.bytes_stream();
@@ -35,8 +36,8 @@ async fn nobody_pays_for_answers_whose_callers_have_left() {
         answer
     }));
     let answers = answers.await;
-    eventually("all have asked the model", async || (model.requests().len() == CALLERS).then_some(())).await;
-    assert_eq!(model.departures(), 0);
+    eventually("the model has begun all answers", async || (model.unsent() == 0).then_some(())).await;
+    assert_eq!((model.requests().len(), model.departures()), (CALLERS, 0));
     let began = Instant::now();
     drop(answers);
     eventually("all calls of the model end", async || (model.departures() == CALLERS).then_some(())).await;
