@@ -163,6 +163,11 @@ impl FakeOpenAi {
         self.shared.gate.add_permits(deltas);
     }
 
+    /// How many of these deltas nobody has taken yet.
+    pub fn unsent(&self) -> usize {
+        self.shared.gate.available_permits()
+    }
+
     /// The requests so far.
     pub fn requests(&self) -> Vec<Recorded> {
         lock(&self.shared.requests).clone()

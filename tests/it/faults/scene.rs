@@ -269,24 +269,15 @@ async fn wire(dependency: Dependency, fault: Option<Fault>) -> (FaultServer, Set
     ];
     let faults;
     match dependency {
-        Dependency::Chat | Dependency::KeyVault => {
+        Dependency::Chat => {
             let model = scripted_model().await;
+            faults = before(&model.url(), fault).await;
             settings.push(("OPENAI_MODEL", "chat".to_owned()));
-            if dependency == Dependency::Chat {
-                faults = before(&model.url(), fault).await;
-                settings.push(("OPENAI_BASE_URL", address(&faults, "http", fault)));
-            } else {
-                let (vault, identity) =
-                    (FakeKeyVault::start(&[("model-key", "k3y")]).await, FakeIdentity::start().await);
-                faults = before(&vault.url(), fault).await;
-                settings.extend(identity.settings());
-                settings.push(("OPENAI_BASE_URL", model.url()));
-                settings.push(("OPENAI_API_KEY", "keyvault://model-key".to_owned()));
-                settings.push(("AZURE_KEY_VAULT_ENDPOINT", address(&faults, "https", fault)));
-                others.push(Box::new((vault, identity)));
-            }
+            settings.push(("OPENAI_BASE_URL", address(&faults, "http", fault)));
             others.push(Box::new(model));
         }
+        Dependency::KeyVault => faults = wire_vault(fault, &mut settings, &mut others).await,
+        Dependency::Identity => faults = wire_identity(fault, &mut settings, &mut others).await,
         Dependency::QuestionEmbedding | Dependency::PassageEmbedding => {
             let model = FakeOpenAi::start().await;
             faults = before(&model.url(), fault).await;
@@ -307,17 +298,6 @@ async fn wire(dependency: Dependency, fault: Option<Fault>) -> (FaultServer, Set
             settings.push(("AZURE_SEARCH_ENDPOINT", address(&faults, "http", fault)));
             settings.push(("AZURE_SEARCH_API_KEY", fake_search::KEY.to_owned()));
             others.push(Box::new(service));
-        }
-        Dependency::Identity => {
-            let (service, identity) = (FakeSearch::start().await, FakeIdentity::start().await);
-            // Too near to its end to be used twice: every request needs a new one.
-            identity.set_lifetime(Duration::from_secs(9));
-            let [(_, endpoint), header] = identity.settings();
-            faults = before(&endpoint, fault).await;
-            settings.push(("IDENTITY_ENDPOINT", format!("{}/msi/token", address(&faults, "http", fault))));
-            settings.push(header);
-            settings.push(("AZURE_SEARCH_ENDPOINT", service.url()));
-            others.push(Box::new((service, identity)));
         }
         Dependency::Documents | Dependency::Index => {
             let blob = azurite::addresses().0;
@@ -347,6 +327,33 @@ async fn wire(dependency: Dependency, fault: Option<Fault>) -> (FaultServer, Set
         }
     }
     (faults, settings, others)
+}
+
+/// The key of a chat model is in a vault.
+async fn wire_vault(fault: Option<Fault>, settings: &mut Settings, others: &mut Others) -> FaultServer {
+    let (vault, identity) = (FakeKeyVault::start(&[("model-key", "k3y")]).await, FakeIdentity::start().await);
+    let (model, faults) = (scripted_model().await, before(&vault.url(), fault).await);
+    settings.extend(identity.settings());
+    settings.push(("OPENAI_MODEL", "chat".to_owned()));
+    settings.push(("OPENAI_BASE_URL", model.url()));
+    settings.push(("OPENAI_API_KEY", "keyvault://model-key".to_owned()));
+    settings.push(("AZURE_KEY_VAULT_ENDPOINT", address(&faults, "https", fault)));
+    others.push(Box::new((vault, identity, model)));
+    faults
+}
+
+/// A search service that a token opens.
+async fn wire_identity(fault: Option<Fault>, settings: &mut Settings, others: &mut Others) -> FaultServer {
+    let (service, identity) = (FakeSearch::start().await, FakeIdentity::start().await);
+    // Too near to its end to be used twice: every request needs a new one.
+    identity.set_lifetime(Duration::from_secs(9));
+    let [(_, endpoint), header] = identity.settings();
+    let faults = before(&endpoint, fault).await;
+    settings.push(("IDENTITY_ENDPOINT", format!("{}/msi/token", address(&faults, "http", fault))));
+    settings.push(header);
+    settings.push(("AZURE_SEARCH_ENDPOINT", service.url()));
+    others.push(Box::new((service, identity)));
+    faults
 }
 
 async fn before(healthy: &str, fault: Option<Fault>) -> FaultServer {
