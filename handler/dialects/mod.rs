@@ -168,7 +168,7 @@ pub fn encode_stream(
     now: DateTime<Utc>,
 ) -> impl Stream<Item = Bytes> + Send {
     async_stream::stream! {
-        let mut line: Box<dyn FnMut(&ChatEvent) -> Option<Value> + Send> = match echo.dialect {
+        let mut line: Line<'_> = match echo.dialect {
             Dialect::AiChatProtocol => Box::new(|event| ai_chat_protocol::line(&echo, event)),
             Dialect::AzureSamples => Box::new(azure_samples::lines(&echo)),
             Dialect::AzureSamplesBefore => Box::new(azure_samples::lines_before(&echo)),
@@ -191,6 +191,9 @@ pub fn encode_stream(
         }
     }
 }
+
+/// Makes the line of each event, where it has one.
+type Line<'a> = Box<dyn FnMut(&ChatEvent) -> Option<Value> + Send + 'a>;
 
 /// A failure in the shape of a dialect: its sentence, never its cause.
 pub fn error_body(dialect: Dialect, error: &Error, now: DateTime<Utc>) -> Value {

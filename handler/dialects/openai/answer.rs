@@ -37,7 +37,7 @@ pub fn whole(events: &[ChatEvent], request_id: &str, now: DateTime<Utc>) -> Valu
         ChatEvent::Done(done) => Some(done),
         _ => None,
     });
-    let spent = events.iter().fold(Usage::default(), |spent, event| add(spent, event));
+    let spent = events.iter().fold(Usage::default(), add);
     let message = json!({ "role": "assistant", "content": text_of(events), "refusal": null });
     let choice = json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": finish_reason(done) });
     let mut whole = Head::new(request_id, now).object("chat.completion", json!([choice]));

@@ -5,7 +5,7 @@
 mod answer;
 mod failure;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::answer::{chunks, whole};
 pub use self::failure::{Refusal, body_of, status_of};
@@ -71,23 +71,35 @@ fn refuse_unkept(body: &mut Fields) -> Result<(), Refusal> {
             return Err(Refusal::of(&sentence).about(name).coded("unsupported_parameter"));
         }
     }
-    let kept: [(&'static str, fn(&Value) -> bool, &str); 7] = [
-        ("tool_choice", |value| value == "none" || value == "auto", "there are no tools to choose from"),
-        ("function_call", |value| value == "none" || value == "auto", "there are no functions to call"),
-        ("n", |value| value == 1, "a question has one answer"),
-        ("response_format", |value| value["type"] == "text", "answers are text"),
-        ("modalities", |value| *value == serde_json::json!(["text"]), "answers are text"),
-        ("audio", |_| false, "answers are text"),
-        ("logprobs", |value| *value == false, "probabilities are not known"),
-    ];
-    for (name, is_kept, why) in kept {
-        let value = body.take(name);
-        if !value.is_null() && !is_kept(&value) {
-            let sentence = format!("`{name}` has a value that is not supported: {why}");
-            return Err(Refusal::of(&sentence).about(name).coded("unsupported_value"));
+    for limited in LIMITED {
+        let value = body.take(limited.name);
+        if !value.is_null() && !(limited.is_kept)(&value) {
+            let sentence = format!("`{}` has a value that is not supported: {}", limited.name, limited.why);
+            return Err(Refusal::of(&sentence).about(limited.name).coded("unsupported_value"));
         }
     }
     Ok(())
+}
+
+/// A field with values that would promise something that does not come.
+struct Limited {
+    name: &'static str,
+    is_kept: fn(&Value) -> bool,
+    why: &'static str,
+}
+
+const LIMITED: [Limited; 7] = [
+    Limited { name: "tool_choice", is_kept: is_no_choice, why: "there are no tools to choose from" },
+    Limited { name: "function_call", is_kept: is_no_choice, why: "there are no functions to call" },
+    Limited { name: "n", is_kept: |value| value == 1, why: "a question has one answer" },
+    Limited { name: "response_format", is_kept: |value| value["type"] == "text", why: "answers are text" },
+    Limited { name: "modalities", is_kept: |value| *value == json!(["text"]), why: "answers are text" },
+    Limited { name: "audio", is_kept: |_| false, why: "answers are text" },
+    Limited { name: "logprobs", is_kept: |value| *value == false, why: "probabilities are not known" },
+];
+
+fn is_no_choice(value: &Value) -> bool {
+    value == "none" || value == "auto"
 }
 
 fn flag(value: &Value, name: &'static str) -> Result<bool, Refusal> {
@@ -128,22 +140,21 @@ fn turn(message: &Value, at: usize) -> Result<Option<Turn>, Refusal> {
 
 /// The words of a content: a string, or the texts of its parts, a line each.
 fn text_of(content: &Value, at: usize) -> Result<String, Refusal> {
-    let refuse =
-        |sentence: &str| Err(Refusal::of(&format!("`messages[{at}].content` {sentence}")).about_message(at, "content"));
+    let refused = |why: &str| Refusal::of(&format!("`messages[{at}].content` {why}")).about_message(at, "content");
     let parts = match content {
         Value::String(text) => return Ok(text.clone()),
         Value::Array(parts) => parts,
-        _ => return refuse("is neither a string nor an array of parts"),
+        _ => return Err(refused("is neither a string nor an array of parts")),
     };
     let mut texts = Vec::with_capacity(parts.len());
     for part in parts {
         match (part["type"].as_str(), &part["text"]) {
             (Some("text"), Value::String(text)) => texts.push(text.as_str()),
             (Some("image_url" | "input_audio" | "file"), _) => {
-                return refuse("holds an image, a sound or a file; only text is read")
-                    .map_err(|refusal: Refusal| refusal.coded("unsupported_value"));
+                let why = "holds an image, a sound or a file; only text is read";
+                return Err(refused(why).coded("unsupported_value"));
             }
-            _ => return refuse("holds a part that is no text"),
+            _ => return Err(refused("holds a part that is no text")),
         }
     }
     Ok(texts.join("\n"))

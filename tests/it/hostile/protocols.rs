@@ -73,7 +73,7 @@ async fn values_of_the_wrong_type_are_refused_in_each_protocol() {
     let mut bodies: Vec<Value> = odd.to_vec();
     for value in &odd {
         bodies.push(json!({"jsonrpc": value, "model": "knowledge-worker", "messages": value, "session_state": null}));
-        bodies.push(json!({"jsonrpc": "2.0", "id": value, "method": value, "model": value, "messages": value}));
+        bodies.push(json!({"jsonrpc": "2.0", "id": value, "method": [value], "model": value, "messages": value}));
         let message = json!([{"role": value, "content": value}]);
         bodies
             .push(json!({"jsonrpc": "2.0", "model": "knowledge-worker", "messages": message, "session_state": value}));
