@@ -191,6 +191,7 @@ fn chat_settings(config: &Config) -> ChatSettings {
         max_answer_tokens: config.max_answer_tokens,
         evidence_threshold: config.evidence_threshold,
         evidence_similarity: config.evidence_similarity,
+        links: config.links.clone(),
         timeout: config.answer_timeout,
         ..ChatSettings::default()
     }

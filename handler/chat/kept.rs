@@ -36,7 +36,7 @@ impl KeptAnswers {
         let Some(state) = chat.retriever.index().state().await? else { return Ok(None) };
         let history: Vec<(Role, &str)> = request.history.iter().map(|turn| (turn.role, turn.text.as_str())).collect();
         let asked = (principal.readers(), request.question.as_str(), history, &request.filter, request.passages);
-        // The settings of answering are all numbers.
+        // The settings of answering are numbers and the hosts of links.
         let by = (chat.model.name(), prompt::version(), format!("{:?}", chat.settings), chat.retriever.describe());
         Ok(Some(AnswerKey { key: Key::of("answer", &(asked, by, &state)), state }))
     }

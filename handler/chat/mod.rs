@@ -9,6 +9,7 @@ pub mod filter;
 pub mod kept;
 pub mod marker;
 pub mod neighbours;
+pub mod outgoing;
 pub mod prompt;
 pub mod question;
 pub mod retrieve;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::kept::KeptAnswers;
+use self::outgoing::allowlist::LinkAllowlist;
 use self::question::Question;
 use self::retriever::{Retrieval, Retriever};
 use crate::document::{DocumentId, DocumentName, Passage};
@@ -59,6 +61,8 @@ pub struct ChatSettings {
     pub evidence_similarity: Option<f32>,
     /// The share of a sentence's words that a passage must have to be cited for it.
     pub citation_support: f32,
+    /// Where links of an answer may lead.
+    pub links: LinkAllowlist,
     /// When an answer has to be complete.
     pub timeout: Duration,
 }
@@ -74,6 +78,7 @@ impl Default for ChatSettings {
             evidence_threshold: 0.5,
             evidence_similarity: None,
             citation_support: 0.4,
+            links: LinkAllowlist::default(),
             timeout: Duration::from_secs(60),
         }
     }

@@ -23,6 +23,7 @@ use azure_core::credentials::TokenCredential;
 use self::cache::CacheSettings;
 pub use self::records::RecordHome;
 use self::source::{Problem, Reader, Source};
+use crate::chat::outgoing::allowlist::LinkAllowlist;
 use crate::document::Principal;
 use crate::identity::Identity;
 use crate::index::azure_search::AzureSearchSettings;
@@ -131,6 +132,8 @@ pub struct Config {
     pub evidence_threshold: f32,
     /// Cosine with a passage that stands in for those terms where a model words the answer.
     pub evidence_similarity: Option<f32>,
+    /// Where links of an answer may lead.
+    pub links: LinkAllowlist,
     /// How long an answer may take.
     pub answer_timeout: Duration,
     /// How long an invocation may take.
@@ -199,6 +202,7 @@ impl Config {
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
             evidence_threshold: fraction(&mut reader, "EVIDENCE_THRESHOLD", 0.5, 0.0..=1.0),
             evidence_similarity: evidence_similarity(&mut reader),
+            links: links(&mut reader),
             answer_timeout: Duration::from_secs(reader.number("TIMEOUT_SECONDS", 1, 230)),
             invocation_timeout,
             max_invocation_bytes: bounded(&mut reader, "MAX_INVOCATION_SIZE", 1 << 10, 1 << 32),
@@ -305,6 +309,14 @@ fn fetch_ports(reader: &mut Reader<'_>) -> Vec<u16> {
     ports.unwrap_or_else(|_| {
         reader.problem("FETCH_PORTS", "must be ports with commas between them");
         Vec::new()
+    })
+}
+
+fn links(reader: &mut Reader<'_>) -> LinkAllowlist {
+    let list = LinkAllowlist::parse(&reader.text("LINK_ALLOWLIST").unwrap_or_default());
+    list.unwrap_or_else(|sentence| {
+        reader.problem("LINK_ALLOWLIST", sentence);
+        LinkAllowlist::default()
     })
 }
 

@@ -236,6 +236,10 @@ pub const SETTINGS: &[Setting] = &[
         "EVIDENCE_SIMILARITY",
         "Cosine of question and passage, from 0 to 1, that is enough without those words when a chat model answers: depends on the embedding model, measure it. Not with a search service. Default: words alone decide.",
     ),
+    unset(
+        "LINK_ALLOWLIST",
+        "Hosts that links in an answer may lead to, with commas between them; `*.contoso.com` for all below one. Default: none, and a link is its text.",
+    ),
     plain("TIMEOUT_SECONDS", "30", "An answer may take this long, and so may fetching a page."),
     plain(
         "INVOCATION_TIMEOUT_SECONDS",

@@ -6,6 +6,9 @@
       people chat. n counts damaged documents; one good document comes with every five.
   P5  No input can crash, hang or fill the process: damaged documents of every format alone. n counts them. Memory may
       grow by 50 MB beyond what a process takes that has read one good document of each kind.
+  P8  Nothing that a model writes gets out of an answer: hostile answers, whole and cut at every character, are read by
+      comrak, pulldown-cmark, markdown-it and marked; no address off the list, no HTML. n counts answers. Honest ones
+      must leave byte for byte.
   P22 No caller forges a line of the log, and no secret of the settings gets into the log, an answer or telemetry, at
       LOG_LEVEL=trace, from services that repeat every key they are sent. n counts requests.
   CROWD  Eight processes write and four read one index on one storage account while some of them are killed: nothing
@@ -19,6 +22,7 @@ import pathlib
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -151,11 +155,21 @@ def settle(running: Handler, notebook: Notebook, patience: float = 60) -> list[s
         running.kill()
 
 
+def prove_p8(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random.Random) -> tuple[int, dict]:
+    command = ["cargo", "run", "--quiet", "--locked", "--example", "prove-answers", "--", f"--n={n}", f"--seed={chance.getrandbits(31)}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    say(ended.stderr.strip())
+    if not ended.stdout:
+        return 1, {}
+    return json.loads(ended.stdout)["failures"], {}
+
+
 # For each promise who tries to break it, and how often unless told otherwise.
 PROMISES = {
     "P1": (prove_p1, 60),
     "P4": (siege.prove_p4, 1_000),
     "P5": (siege.prove_p5, 150),
+    "P8": (prove_p8, 10_000),
     "P22": (discreet.prove_p22, 5_000),
     "CROWD": (crowd.prove_crowd, 60),
 }
@@ -165,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/prove", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4, P5, P22, CROWD or all")
+    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4, P5, P8, P22, CROWD or all")
     parser.add_argument("--n", type=int, help="how many trials; more of them bound the rate of failures lower")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same documents and moments")
     parser.add_argument("--program", type=pathlib.Path, default=handler.DEVELOPMENT_PROGRAM)

@@ -24,6 +24,28 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 pub use self::embeddings::Twist;
+/// How a hostile model answers whatever it is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Habit {
+    /// It repeats all that it was given.
+    Parrot,
+    /// It says what a document tells it to say, after `SAY: `.
+    Traitor,
+}
+
+impl Habit {
+    fn answer(self, request: &Value) -> Script {
+        let messages = request["messages"].as_array().cloned().unwrap_or_default();
+        let given: Vec<&str> = messages.iter().filter_map(|message| message["content"].as_str()).collect();
+        let all = given.join("\n\n");
+        let said = match self {
+            Self::Parrot => all.as_str(),
+            Self::Traitor => all.split_once("SAY: ").map_or("", |(_, said)| said),
+        };
+        Script::new(&said.split_inclusive(' ').collect::<Vec<_>>())
+    }
+}
+
 pub use self::script::{Ending, Refusal, Reply, Script};
 
 /// The server. It stops when it is dropped.
@@ -64,6 +86,8 @@ struct Shared {
     embedding_replies: Mutex<VecDeque<EmbeddingReply>>,
     /// What every request for embeddings gets that finds nothing in line.
     habit: Mutex<Option<EmbeddingReply>>,
+    /// What every question gets that finds nothing in line.
+    manner: Mutex<Option<Habit>>,
     requests: Mutex<Vec<Recorded>>,
     /// The key that opens the list of models.
     locked: Mutex<Option<String>>,
@@ -85,6 +109,7 @@ impl FakeOpenAi {
             replies: Mutex::default(),
             embedding_replies: Mutex::default(),
             habit: Mutex::default(),
+            manner: Mutex::default(),
             requests: Mutex::default(),
             locked: Mutex::default(),
             pings: Mutex::default(),
@@ -116,6 +141,11 @@ impl FakeOpenAi {
     /// Puts an answer in line. A request that finds none in line is answered with status 500.
     pub fn push(&self, reply: impl Into<Reply>) {
         lock(&self.shared.replies).push_back(reply.into());
+    }
+
+    /// From now on every question that finds no answer in line is answered like this.
+    pub fn behave(&self, habit: Habit) {
+        *lock(&self.shared.manner) = Some(habit);
     }
 
     /// Lets in only who has this key.
@@ -214,9 +244,10 @@ async fn complete(
     body: Bytes,
 ) -> Response {
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let habitual = lock(&shared.manner).map(|habit| habit.answer(&body).into());
     lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
     shared.arrived.notify_one();
-    let reply = lock(&shared.replies).pop_front();
+    let reply = lock(&shared.replies).pop_front().or(habitual);
     let reply = reply.unwrap_or_else(|| Refusal::new(500, json!({"error": {"message": "no answer in line"}})).into());
     script::play(reply, shared).await
 }

@@ -13,6 +13,8 @@ mod fake_openai;
 mod fake_reranker;
 #[path = "../fake_search/mod.rs"]
 mod fake_search;
+#[path = "../hostile_answers/mod.rs"]
+mod hostile_answers;
 #[path = "../stand_in/mod.rs"]
 #[allow(dead_code, reason = "the stand-in is also a program of its own, and uses parts that no test does")]
 mod stand_in;

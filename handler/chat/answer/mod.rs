@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::chat::citation::{CitationChecker, Piece, Verdict};
 use crate::chat::evidence::{Analyze, PassageTerms, coverage};
+use crate::chat::outgoing::OutgoingFilter;
 use crate::chat::prompt;
 use crate::chat::retrieve::{Retrieved, retrieve};
 use crate::chat::{Chat, ChatEvent, ChatRequest, CitedPassage, Done};
@@ -84,7 +85,9 @@ fn answer_anew(
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &analyze)).collect();
         let words = if is_enough(chat, &found, &terms) { words(chat, &request, &found, &analyze, deadline) } else { None };
         let checker = CitationChecker::new(&found.context.passages, &terms, &analyze, chat.settings.citation_support);
-        for await event in told(words, checker, chat.model.name()) {
+        let known = found.context.passages.iter().map(|cited| cited.passage.text.as_str());
+        let filter = OutgoingFilter::new(&chat.settings.links, known.collect());
+        for await event in told(words, checker, filter, chat.model.name()) {
             yield event?;
         }
     }
@@ -143,6 +146,7 @@ fn quoted<'a>(
 fn told<'a>(
     words: Option<BoxStream<'a, Result<ModelEvent>>>,
     mut checker: CitationChecker<'a>,
+    mut filter: OutgoingFilter<'a>,
     model: &'a str,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send + 'a {
     async_stream::try_stream! {
@@ -152,8 +156,8 @@ fn told<'a>(
         for await event in words.unwrap_or_else(|| stream::empty().boxed()) {
             match event? {
                 ModelEvent::Text(text) => {
-                    for piece in checker.push(&text) {
-                        yield piece.into();
+                    for event in checker.push(&text).into_iter().flat_map(|piece| outgoing(piece, &mut filter)) {
+                        yield event;
                     }
                 }
                 ModelEvent::Usage(spent) => {
@@ -165,8 +169,9 @@ fn told<'a>(
             }
         }
         let (rest, verdict) = checker.finish();
-        for piece in rest {
-            yield piece.into();
+        let rest = rest.into_iter().flat_map(|piece| outgoing(piece, &mut filter)).collect::<Vec<_>>();
+        for event in rest.into_iter().chain(text(filter.finish())) {
+            yield event;
         }
         if let Some(ending) = ending(has_words, &verdict)? {
             yield ChatEvent::Text(ending.to_owned());
@@ -195,13 +200,18 @@ fn ending(has_words: bool, verdict: &Verdict) -> Result<Option<&'static str>> {
     }
 }
 
-impl From<Piece> for ChatEvent {
-    fn from(piece: Piece) -> Self {
-        match piece {
-            Piece::Text(text) => Self::Text(text),
-            Piece::Citation(citation) => Self::Citation(citation),
+/// A checked part of an answer as it may leave: the words that the filter lets out, and the citation after them.
+fn outgoing(piece: Piece, filter: &mut OutgoingFilter<'_>) -> Vec<ChatEvent> {
+    match piece {
+        Piece::Text(words) => text(filter.push(&words)).into_iter().collect(),
+        Piece::Citation(citation) => {
+            text(filter.before_citation()).into_iter().chain([ChatEvent::Citation(citation)]).collect()
         }
     }
+}
+
+fn text(words: String) -> Option<ChatEvent> {
+    (!words.is_empty()).then_some(ChatEvent::Text(words))
 }
 
 #[cfg(test)]

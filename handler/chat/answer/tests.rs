@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chat::evidence::question_terms;
+use crate::chat::outgoing::allowlist::LinkAllowlist;
 use crate::chat::question::Question;
 use crate::chat::retriever::Retrieval;
 use crate::chat::{ChatSettings, Context};
@@ -54,7 +55,9 @@ async fn events(found: &Retrieved, words: Option<Vec<Result<ModelEvent>>>) -> Re
         ChatSettings::default().citation_support,
     );
     let words = words.map(|words| stream::iter(words).boxed());
-    let events: Vec<Result<ChatEvent>> = told(words, checker, "scripted").collect().await;
+    let links = LinkAllowlist::default();
+    let filter = OutgoingFilter::new(&links, Vec::new());
+    let events: Vec<Result<ChatEvent>> = told(words, checker, filter, "scripted").collect().await;
     events.into_iter().collect()
 }
 
@@ -121,7 +124,7 @@ async fn passes_words_on_and_ends_with_cost_and_verdict() {
     let events = events(&found, Some(words)).await.expect("an answer");
     let (text, done) = summary(&events);
     assert_eq!(text, "You get 25 days of annual leave{1}.");
-    assert_eq!(events[0], ChatEvent::Text("You get 25 days of".to_owned()));
+    assert_eq!(events[0], ChatEvent::Text("You get 25 days ".to_owned()));
     assert!(events.contains(&ChatEvent::Usage(usage)));
     assert!(done.truncated && done.model == "scripted");
 }

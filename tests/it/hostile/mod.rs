@@ -2,6 +2,7 @@
 //! row of the ledger that says what is wrong. After each group a good question still gets its cited answer.
 
 mod addresses;
+mod answers;
 mod cut_bodies;
 mod damaged_documents;
 mod damaged_variants;
