@@ -192,9 +192,11 @@ impl Client {
     pub(super) async fn send(&self, call: &Call) -> Result<Answer> {
         let persisted = self.breaker.call(self.persist(call), Unanswered::is_of_the_service);
         let sent = async {
-            persisted.await.unwrap_or(Err(Unanswered::Service(Failure::LeftAlone))).map_err(|unanswered| match unanswered {
-                Unanswered::Service(failure) => failure.into_error(),
-                Unanswered::Ours(error) => error,
+            persisted.await.unwrap_or(Err(Unanswered::Service(Failure::LeftAlone))).map_err(|unanswered| {
+                match unanswered {
+                    Unanswered::Service(failure) => failure.into_error(),
+                    Unanswered::Ours(error) => error,
+                }
             })
         };
         calls::outside("search", call.operation()).run(sent).await

@@ -126,7 +126,7 @@ async fn a_streamed_answer_belongs_to_its_request_to_the_last_line() {
     let question = json!({"messages": [{"role": "user", "content": QUESTION}]});
     let answer = post(&server, "/api/chat/stream", &question).await;
     assert!(collector.trace(TRACE).iter().all(|span| span.name != "POST /api/chat/stream"), "it goes on");
-    model.release(100);
+    model.release(3);
     answer.bytes().await.unwrap();
     let request = span(&collector, "POST /api/chat/stream").await;
     let chat = span(&collector, "model chat").await;
