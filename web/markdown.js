@@ -74,7 +74,7 @@ function paragraph(lines, start, chip) {
     const begins = ITEM.test(lines[at]) || lines[at].trimStart().startsWith("```") || /^#{1,6}\s/.test(lines[at]);
     if (at > start && begins) break;
     if (at > start) element.append(make("br"));
-    element.innerHTML += lines[at];
+    element.append(...inline(lines[at], chip));
   }
   return [element, at];
 }
