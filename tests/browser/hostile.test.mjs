@@ -101,7 +101,7 @@ test("a model that sends markup, watched while it writes, and stopped", async (t
   await answer.getByRole("button", { name: "Source 1: zebra.md" }).first().waitFor();
   const said = await answer.locator(".answer-body").textContent();
   assert.match(said, /Nine stripes/);
-  assert.ok(said.includes("<script>") || !said.includes("alert(7)"), "markup is text or gone");
+  assert.ok(/<\s?script/.test(said) || !said.includes("alert(7)"), "markup is text or gone");
   assert.equal(await answer.locator("li code").textContent(), "two");
   assert.equal(await answer.locator("td").count(), 2);
   assert.equal(await acting(page), 0);
