@@ -8,6 +8,20 @@
 pub mod document;
 #[path = "../handler/error.rs"]
 pub mod error;
+/// Why a service outside could not be used. The product's own module knows the clients of those services; readers have none.
+pub mod reason {
+    use std::fmt;
+
+    /// There is none here.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Reason {}
+
+    impl fmt::Display for Reason {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match *self {}
+        }
+    }
+}
 #[path = "../handler/tokens.rs"]
 pub mod tokens;
 
