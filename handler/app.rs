@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::access::Access;
 use crate::backup::Backups;
 use crate::cache::Cache;
 use crate::cache::redis::Redis;
@@ -42,6 +43,8 @@ use crate::stores::records::sqlite::SqliteRecords;
 pub struct App {
     /// What the product was told from outside.
     pub config: Config,
+    /// Who is asking, and may they.
+    pub access: Arc<Access>,
     /// Where documents are.
     pub documents: Arc<dyn BlobStore>,
     /// Where small facts are.
@@ -127,6 +130,7 @@ impl App {
         let once = Once::new(Arc::clone(&records), clock.clone(), config.invocation_timeout);
         Ok(Self {
             config,
+            access: Arc::new(Access::default()),
             documents,
             records,
             index,

@@ -1,11 +1,34 @@
-//! Who is asking. Callers are not told apart yet: whoever gets past the host's function key reads what everybody may read.
-//! Every read of passages takes the principal from here, so that rights have one place to come in.
+//! Who is asking, and may they. Every request passes through [`Access::admit`] with what its route needs.
+//!
+//! Callers are not told apart yet: whoever gets past the host's function key reads what everybody may read.
 
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 
 use crate::document::Principal;
+use crate::error::Result;
 
-/// The principal of a request.
-pub fn principal(_headers: &HeaderMap) -> Principal {
-    Principal::anonymous()
+/// What a route needs of its caller. Each route says one; there is no route without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// Nothing: health, and files that are the same for everybody.
+    Open,
+    /// To ask a model, which costs more than reading does.
+    Ask,
+    /// To read what one may read.
+    Read,
+    /// To bring documents, and to take back what one brought.
+    Contribute,
+    /// To run the product.
+    Operate,
+}
+
+/// Decides who gets in.
+#[derive(Debug, Default)]
+pub struct Access {}
+
+impl Access {
+    /// The principal of a request, where it has what the route needs.
+    pub async fn admit(&self, _need: Need, _head: &Parts) -> Result<Principal> {
+        Ok(Principal::anonymous())
+    }
 }

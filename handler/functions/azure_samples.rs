@@ -2,22 +2,20 @@
 //! that the AI Chat Protocol recommends; `GET /config` and `GET /auth_setup`, which such a frontend reads before it shows
 //! anything. The latter two come through the catch-all of `web` and say nothing that is not in this file.
 
-use std::sync::Arc;
-
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::Json;
 use serde_json::{Value, json};
 
+use super::routes::Routes;
 use super::{chat, chat_stream};
-use crate::app::App;
+use crate::access::Need;
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/chat", post(chat::chat))
-        .route("/chat/stream", post(chat_stream::stream))
-        .route("/config", get(config))
-        .route("/auth_setup", get(auth_setup))
+pub fn routes() -> Routes {
+    Routes::new()
+        .post("/chat", Need::Ask, chat::chat)
+        .post("/chat/stream", Need::Ask, chat_stream::stream)
+        .get("/config", Need::Open, config)
+        .get("/auth_setup", Need::Open, auth_setup)
 }
 
 /// Which settings a frontend shows: those that would change something, and none for parts that are not here.

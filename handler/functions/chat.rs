@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::answering;
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::chat::ChatEvent;
 use crate::dialects::{self, Decoded, Dialect, RequestLimits};
@@ -30,14 +30,12 @@ pub(super) const MAX_MESSAGES: usize = 100;
 const DIALECT_HEADER: &str = "x-chat-dialect";
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/chat", post(chat))
+pub fn routes() -> Routes {
+    Routes::new().post("/api/chat", Need::Ask, chat)
 }
 
 /// A request for an answer, read as far as needed to answer in its own dialect whatever is wrong with it.
 pub struct Asked {
-    /// Who asks.
-    pub principal: Principal,
     /// The dialect of the request, as far as it can be told.
     pub dialect: Dialect,
     /// What is asked, or what is wrong with it.
@@ -50,7 +48,6 @@ pub struct Asked {
 
 /// Reads a request for an answer.
 pub async fn read(app: &App, request: Request) -> Asked {
-    let principal = access::principal(request.headers());
     let headers = request.headers().clone();
     let body: Result<Bytes> = if is_json(&headers) {
         read_body(request.into_body(), MAX_BODY_BYTES).await
@@ -65,11 +62,11 @@ pub async fn read(app: &App, request: Request) -> Asked {
             if let Ok(decoded) = &mut decoded {
                 decoded.echo.dialect = decoded.echo.dialect.or_its_relative(named);
             }
-            Asked { principal, dialect, decoded, headers, body }
+            Asked { dialect, decoded, headers, body }
         }
         Err(e) => {
             let (dialect, body) = (Dialect::AiChatProtocol, Bytes::new());
-            Asked { principal, dialect, decoded: Err(e), headers, body }
+            Asked { dialect, decoded: Err(e), headers, body }
         }
     }
 }
@@ -83,12 +80,12 @@ pub fn refuse(app: &App, dialect: Dialect, error: &Error, id: &RequestId) -> Res
 pub(super) async fn chat(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     request: Request,
 ) -> Response {
     let asked = read(&app, request).await;
     let answered: Result<Value> = async {
-        let (echo, events) =
-            answering::begin(&app, asked.principal, asked.decoded?, &asked.headers, &asked.body).await?;
+        let (echo, events) = answering::begin(&app, principal, asked.decoded?, &asked.headers, &asked.body).await?;
         let events: Vec<ChatEvent> = dialects::collect(events).await?;
         Ok(dialects::encode_whole(&echo, &events, app.clock.now()))
     }

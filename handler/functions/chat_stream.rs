@@ -3,18 +3,20 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Extension, Router};
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::routes::Routes;
 use super::{answering, chat};
+use crate::access::Need;
 use crate::app::App;
 use crate::dialects;
 use crate::dialects::heartbeat::{SILENCE, with_heartbeat};
+use crate::document::Principal;
 use crate::host::problem;
 use crate::host::server::RequestId;
 
@@ -22,18 +24,19 @@ use crate::host::server::RequestId;
 pub(super) const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/chat/stream", post(stream))
+pub fn routes() -> Routes {
+    Routes::new().post("/api/chat/stream", Need::Ask, stream)
 }
 
 pub(super) async fn stream(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     request: Request,
 ) -> Response {
     let asked = chat::read(&app, request).await;
     let begun = match asked.decoded {
-        Ok(decoded) => answering::begin(&app, asked.principal, decoded, &asked.headers, &asked.body).await,
+        Ok(decoded) => answering::begin(&app, principal, decoded, &asked.headers, &asked.body).await,
         Err(e) => Err(e),
     };
     let (echo, mut events) = match begun {

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use axum::{Extension, Json};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::conversations::ConversationId;
+use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
@@ -24,11 +25,13 @@ const PAGE: usize = 50;
 const MAX_BODY_BYTES: usize = 4 << 10;
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/conversations", get(list))
-        .route("/api/conversations/{id}", get(look).patch(rename).delete(delete))
-        .route("/api/conversations/{id}/export", get(export))
+pub fn routes() -> Routes {
+    Routes::new()
+        .get("/api/conversations", Need::Read, list)
+        .get("/api/conversations/{id}", Need::Read, look)
+        .patch("/api/conversations/{id}", Need::Read, rename)
+        .delete("/api/conversations/{id}", Need::Read, delete)
+        .get("/api/conversations/{id}/export", Need::Read, export)
 }
 
 #[derive(Deserialize)]
@@ -47,8 +50,8 @@ struct RenameRequest {
 async fn list(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     query: Result<Query<ListRequest>, QueryRejection>,
-    headers: HeaderMap,
 ) -> Response {
     let listed = async {
         let Query(query) = query.map_err(|_| {
@@ -56,72 +59,71 @@ async fn list(
         })?;
         let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE);
         let after = query.after.filter(|after| !after.is_empty());
-        app.conversations.list(&access::principal(&headers), after.as_deref(), limit).await.map(Json)
+        app.conversations.list(&principal, after.as_deref(), limit).await.map(Json)
     };
-    answer(listed.await, &id)
+    problem::answer(listed.await, &id.0)
 }
 
 async fn look(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
-    Path(conversation): Path<String>,
-    headers: HeaderMap,
+    Extension(principal): Extension<Principal>,
+    conversation: Result<Path<String>, PathRejection>,
 ) -> Response {
-    let found = async {
-        let (conversation, turns) = app.conversations.get(&access::principal(&headers), &known(&conversation)?).await?;
-        Ok(Json(json!({ "conversation": conversation, "turns": turns })))
-    };
-    answer(found.await, &id)
+    let found = async { whole(&app, &principal, &known(conversation)?).await.map(Json) };
+    problem::answer(found.await, &id.0)
 }
 
 async fn export(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
-    Path(conversation): Path<String>,
-    headers: HeaderMap,
+    Extension(principal): Extension<Principal>,
+    conversation: Result<Path<String>, PathRejection>,
 ) -> Response {
     let found = async {
-        let name = known(&conversation)?;
-        let (conversation, turns) = app.conversations.get(&access::principal(&headers), &name).await?;
+        let name = known(conversation)?;
         let file = format!("attachment; filename=\"conversation-{}.json\"", name.as_str());
-        let body = json!({ "conversation": conversation, "turns": turns });
+        let body = whole(&app, &principal, &name).await?;
         Ok(([(header::CONTENT_DISPOSITION, file)], Json(body)))
     };
-    answer(found.await, &id)
+    problem::answer(found.await, &id.0)
 }
 
 async fn rename(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
-    Path(conversation): Path<String>,
+    Extension(principal): Extension<Principal>,
+    conversation: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let principal = access::principal(request.headers());
     let renamed = async {
-        let name = known(&conversation)?;
+        let name = known(conversation)?;
         let body: RenameRequest = read_json(request, MAX_BODY_BYTES, "the title", "{\"title\": \"…\"}").await?;
         app.conversations.rename(&principal, &name, &body.title).await.map(Json)
     };
-    answer(renamed.await, &id)
+    problem::answer(renamed.await, &id.0)
 }
 
 async fn delete(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
-    Path(conversation): Path<String>,
-    headers: HeaderMap,
+    Extension(principal): Extension<Principal>,
+    conversation: Result<Path<String>, PathRejection>,
 ) -> Response {
     let deleted = async {
-        app.conversations.delete(&access::principal(&headers), &known(&conversation)?).await?;
+        app.conversations.delete(&principal, &known(conversation)?).await?;
         Ok(StatusCode::NO_CONTENT)
     };
-    answer(deleted.await, &id)
+    problem::answer(deleted.await, &id.0)
 }
 
-fn known(id: &str) -> Result<ConversationId> {
-    ConversationId::parse(id)
+/// A conversation with all its turns.
+async fn whole(app: &App, principal: &Principal, id: &ConversationId) -> Result<Value> {
+    let (conversation, turns) = app.conversations.get(principal, id).await?;
+    Ok(json!({ "conversation": conversation, "turns": turns }))
 }
 
-fn answer(result: Result<impl IntoResponse>, id: &RequestId) -> Response {
-    result.map_or_else(|e| problem::respond(&e, &id.0), IntoResponse::into_response)
+/// An id that no text could be is as unknown as one that nobody has.
+fn known(id: Result<Path<String>, PathRejection>) -> Result<ConversationId> {
+    ConversationId::parse(&id.map(|Path(id)| id).unwrap_or_default())
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::handler::Handler;
+use axum::response::Response;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::originals;
+use super::routes::Routes;
 use super::upload::upload;
-use crate::access;
+use crate::access::Need;
 use crate::app::App;
 use crate::document::{DocumentId, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,23 +47,23 @@ struct DocumentAnswer {
 }
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    let limit = DefaultBodyLimit::disable();
-    Router::new()
-        .route("/api/documents", get(list).post(upload).layer(limit))
-        .route("/api/documents/stats", get(stats))
-        .route("/api/documents/{id}", get(look).delete(delete))
-        .route("/api/documents/{id}/retry", post(retry))
+pub fn routes() -> Routes {
+    Routes::new()
+        .get("/api/documents", Need::Read, list)
+        .post("/api/documents", Need::Contribute, upload.layer(DefaultBodyLimit::disable()))
+        .get("/api/documents/stats", Need::Read, stats)
+        .get("/api/documents/{id}", Need::Read, look)
+        .delete("/api/documents/{id}", Need::Contribute, delete)
+        .post("/api/documents/{id}/retry", Need::Contribute, retry)
         .merge(originals::routes())
 }
 
 async fn list(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     query: Result<Query<ListRequest>, QueryRejection>,
-    headers: HeaderMap,
 ) -> Response {
-    let principal = access::principal(&headers);
     let listed = async {
         let Query(asked) = query.map_err(|e| {
             let sentence = "`limit`, `after`, `state` and `category` are the parameters there are; a state is queued, \
@@ -80,53 +80,53 @@ async fn list(
         page.documents.iter_mut().for_each(|row| row.events.clear());
         Ok(page)
     };
-    answer(listed.await.map(Json), &id)
+    problem::answer(listed.await.map(Json), &id.0)
 }
 
-async fn stats(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, headers: HeaderMap) -> Response {
-    let principal = access::principal(&headers);
-    answer(app.ingest.ledger.stats(|row| principal.may_read(&row.readers)).await.map(Json), &id)
+async fn stats(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+) -> Response {
+    problem::answer(app.ingest.ledger.stats(|row| principal.may_read(&row.readers)).await.map(Json), &id.0)
 }
 
 async fn look(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     document: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
 ) -> Response {
     let looked = async {
-        let principal = access::principal(&headers);
         let row = existing(&app, &principal, document).await?;
         let contents = app.index.passages(&principal, &row.id).await?;
         Ok(Json(DocumentAnswer { row, contents }))
     };
-    answer(looked.await, &id)
+    problem::answer(looked.await, &id.0)
 }
 
 async fn retry(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     document: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
 ) -> Response {
-    let principal = access::principal(&headers);
     let retried = async { app.ingest.retry(&existing(&app, &principal, document).await?).await };
-    answer(retried.await.map(Json), &id)
+    problem::answer(retried.await.map(Json), &id.0)
 }
 
 async fn delete(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     document: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
 ) -> Response {
-    let principal = access::principal(&headers);
     let deleted = async {
         let row = existing(&app, &principal, document).await?;
         app.ingest.delete(&row).await?;
         Ok(Json(json!({"id": row.id, "name": row.name, "deleted": true})))
     };
-    answer(deleted.await, &id)
+    problem::answer(deleted.await, &id.0)
 }
 
 /// The row of a document that is there and that the caller may know of. Any other is as absent as one that never was.
@@ -140,13 +140,6 @@ pub(super) async fn row_of(app: &App, principal: &Principal, raw: &str) -> Resul
     let id = DocumentId::parse(raw).ok_or_else(absent)?;
     let row = app.ingest.ledger.get(&id).await?;
     row.filter(|row| row.state != DocumentState::Deleted && principal.may_read(&row.readers)).ok_or_else(absent)
-}
-
-fn answer(result: Result<impl IntoResponse>, id: &RequestId) -> Response {
-    match result {
-        Ok(body) => body.into_response(),
-        Err(e) => problem::respond(&e, &id.0),
-    }
 }
 
 fn default_page() -> usize {

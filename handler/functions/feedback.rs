@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Extension, Router};
 use serde::Deserialize;
 
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::conversations::ConversationId;
 use crate::conversations::feedback::Rating;
+use crate::document::Principal;
 use crate::error::Result;
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
@@ -32,12 +33,16 @@ struct FeedbackRequest {
 }
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/feedback", post(rate))
+pub fn routes() -> Routes {
+    Routes::new().post("/api/feedback", Need::Read, rate)
 }
 
-async fn rate(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
-    let principal = access::principal(request.headers());
+async fn rate(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+) -> Response {
     let rated: Result<()> = async {
         let said: FeedbackRequest = read_json(request, MAX_BODY_BYTES, "the feedback", EXAMPLE).await?;
         let conversation = ConversationId::parse(&said.conversation_id)?;

@@ -5,15 +5,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{MethodRouter, get};
-use axum::{Json, Router};
 use futures_util::future::OptionFuture;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::error::Result;
 
@@ -37,21 +38,25 @@ struct Verdict {
 }
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Routes {
     let kept = Kept::default();
-    let (whole, ready) = (Arc::clone(&kept), kept);
-    let whole: MethodRouter<Arc<App>> = get(async move |State(app): State<Arc<App>>| Json(verdict(&app, &whole).await));
-    let ready: MethodRouter<Arc<App>> = get(async move |State(app): State<Arc<App>>| {
-        let verdict = verdict(&app, &ready).await;
+    let whole = {
+        let kept = Arc::clone(&kept);
+        async move |State(app): State<Arc<App>>| Json(verdict(&app, &kept).await)
+    };
+    let ready = async move |State(app): State<Arc<App>>| {
+        let verdict = verdict(&app, &kept).await;
         let status = if verdict.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(verdict))
-    });
-    let live: MethodRouter<Arc<App>> =
-        get(async || Json(json!({"status": "healthy", "version": env!("CARGO_PKG_VERSION")})));
-    ["/health", "/api/health"].into_iter().fold(Router::new(), |router, path| {
-        let router = router.route(path, whole.clone());
-        router.route(&format!("{path}/live"), live.clone()).route(&format!("{path}/ready"), ready.clone())
-    })
+    };
+    let live = async || Json(json!({"status": "healthy", "version": env!("CARGO_PKG_VERSION")}));
+    Routes::new()
+        .get("/health", Need::Open, whole.clone())
+        .get("/health/live", Need::Open, live)
+        .get("/health/ready", Need::Open, ready.clone())
+        .get("/api/health", Need::Open, whole)
+        .get("/api/health/live", Need::Open, live)
+        .get("/api/health/ready", Need::Open, ready)
 }
 
 async fn verdict(app: &App, kept: &Kept) -> Verdict {

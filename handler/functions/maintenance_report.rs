@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::error::{Error, ErrorKind};
 use crate::host::problem;
@@ -15,8 +16,8 @@ use crate::host::server::RequestId;
 use crate::ingest::reconcile::{DriftReport, last_report};
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/maintenance/report", get(report))
+pub fn routes() -> Routes {
+    Routes::new().get("/api/maintenance/report", Need::Operate, report)
 }
 
 async fn report(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>) -> Response {

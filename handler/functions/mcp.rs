@@ -5,24 +5,30 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 
 use super::chat::MAX_BODY_BYTES;
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
+use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::server::{RequestId, is_json, read_body};
 use crate::host::{problem, same_origin};
 use crate::mcp::{self, Given, Headers, Reply, Sources};
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/mcp", post(answer))
+pub fn routes() -> Routes {
+    Routes::new().post("/mcp", Need::Read, answer)
 }
 
-async fn answer(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
-    match reply(&app, request).await {
+async fn answer(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+) -> Response {
+    match reply(&app, &principal, request).await {
         Ok(reply) => {
             if let Some(failure) = &reply.failure {
                 problem::log(failure);
@@ -37,7 +43,7 @@ async fn answer(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>
     }
 }
 
-async fn reply(app: &App, request: Request) -> Result<Reply> {
+async fn reply(app: &App, principal: &Principal, request: Request) -> Result<Reply> {
     let (head, body) = request.into_parts();
     if !same_origin::is_own_page_or_none(&head.headers) {
         return Err(Error::new(ErrorKind::ForeignOrigin, "a page of another site sent this"));
@@ -48,7 +54,7 @@ async fn reply(app: &App, request: Request) -> Result<Reply> {
     let body = read_body(body, MAX_BODY_BYTES).await?;
     let sources =
         Sources { retriever: &app.retriever, ledger: &app.ingest.ledger, query_chars: app.config.max_message_chars };
-    Ok(mcp::answer(sources, &access::principal(&head.headers), &routing(&head.headers), &body).await)
+    Ok(mcp::answer(sources, principal, &routing(&head.headers), &body).await)
 }
 
 fn routing(headers: &HeaderMap) -> Headers {

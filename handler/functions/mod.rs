@@ -19,6 +19,7 @@ pub mod mcp;
 pub mod openai_chat;
 pub mod openai_models;
 mod originals;
+pub mod routes;
 pub mod search;
 pub mod status;
 pub mod upload;
@@ -36,6 +37,7 @@ use axum::routing::{any, post};
 use axum::{Extension, Json};
 use tracing::Span;
 
+use self::routes::Routes;
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::definition::Definition;
@@ -50,7 +52,7 @@ pub type TriggerFuture = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
 /// How a function is run.
 pub enum Run {
     /// Answers requests: adds its routes to a router.
-    Http(fn() -> Router<Arc<App>>),
+    Http(fn() -> Routes),
     /// Handles an envelope.
     Trigger(fn(Arc<App>, Envelope) -> TriggerFuture),
 }
@@ -110,13 +112,13 @@ pub fn definitions() -> Vec<(&'static str, Definition)> {
 
 /// The router for callers from outside: the HTTP functions and nothing else.
 pub fn public_router(app: Arc<App>) -> Router {
-    finish(http_routes(), app)
+    finish(http_routes().into_router(), app)
 }
 
 /// The router for the Functions host, which alone can reach the port it listens on: the public one, and the trigger
 /// functions under their names. No HTTP function's route lets a POST through to those; a test keeps it so.
 pub fn host_router(app: Arc<App>) -> Router {
-    let mut router = http_routes();
+    let mut router = http_routes().into_router();
     for function in FUNCTIONS {
         if let Run::Trigger(_) = function.run {
             let handle = |app, id, request| run_trigger(function.name, app, id, request);
@@ -126,16 +128,20 @@ pub fn host_router(app: Arc<App>) -> Router {
     finish(router, app)
 }
 
-fn http_routes() -> Router<Arc<App>> {
-    FUNCTIONS.iter().fold(Router::new(), |router, function| match function.run {
-        Run::Http(routes) => router.merge(routes()),
-        Run::Trigger(_) => router,
+/// Everything that callers from outside can call.
+pub fn http_routes() -> Routes {
+    FUNCTIONS.iter().fold(Routes::new(), |all, function| match function.run {
+        Run::Http(routes) => all.merge(routes()),
+        Run::Trigger(_) => all,
     })
 }
 
 fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
     let router = router.fallback(any(not_found)).method_not_allowed_fallback(method_not_allowed);
-    router.layer(middleware::from_fn_with_state(Arc::clone(&app), within_deadline)).with_state(app)
+    router
+        .layer(Extension(Arc::clone(&app.access)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), within_deadline))
+        .with_state(app)
 }
 
 /// Ends a request that takes as long as an invocation may take, and turns a panic in it into its own failure.

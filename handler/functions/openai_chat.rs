@@ -9,35 +9,40 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::answering::{self, Events};
 use super::chat::{MAX_BODY_BYTES, MAX_MESSAGES};
 use super::chat_stream::NO_BUFFERING;
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::dialects::heartbeat::{COMMENT, SILENCE, with_heartbeat};
 use crate::dialects::openai::{self, Refusal};
 use crate::dialects::{self, EVENTS, RequestLimits};
+use crate::document::Principal;
 use crate::error::{Error, ErrorKind};
 use crate::host::problem;
 use crate::host::server::{RequestId, is_json, read_body};
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/v1/chat/completions", post(complete))
+pub fn routes() -> Routes {
+    Routes::refusing_with(refuse_caller).post("/v1/chat/completions", Need::Ask, complete)
 }
 
-async fn complete(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+async fn complete(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+) -> Response {
     let (head, body) = request.into_parts();
     let answered = async {
         let body = read(&head.headers, body).await?;
         let limits = RequestLimits { question_chars: app.config.max_message_chars, messages: MAX_MESSAGES };
         let asked = openai::decode(&body, limits)?;
-        let principal = access::principal(&head.headers);
         let begun = answering::begin_turn(&app, principal, asked.request, None, &head.headers, &body).await;
         let (_, events) = begun.map_err(Refusal::from)?;
         match asked.is_streamed {
@@ -67,6 +72,11 @@ async fn stream(app: &App, mut events: Events, is_usage_wanted: bool, id: &Reque
     let chunks = openai::chunks(is_usage_wanted, rest, &id.0, app.clock.now());
     let chunks = with_heartbeat(chunks, COMMENT, SILENCE).map(Ok::<_, Infallible>);
     Ok(([(header::CONTENT_TYPE, EVENTS), NO_BUFFERING], Body::from_stream(chunks)).into_response())
+}
+
+/// The same shape for who does not get in.
+pub(super) fn refuse_caller(error: Error, _id: &str) -> Response {
+    refuse(&error.into())
 }
 
 /// A failure in the shape of OpenAI, with the cause in our log.

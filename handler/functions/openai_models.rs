@@ -1,21 +1,19 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`: the one model that clients of OpenAI's interface may ask for. Changes nothing.
 
-use std::sync::Arc;
-
+use axum::Json;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::openai_chat::refuse;
-use crate::app::App;
+use super::openai_chat::{refuse, refuse_caller};
+use super::routes::Routes;
+use crate::access::Need;
 use crate::dialects::openai::{MODEL, Refusal};
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/v1/models", get(list)).route("/v1/models/{id}", get(look))
+pub fn routes() -> Routes {
+    Routes::refusing_with(refuse_caller).get("/v1/models", Need::Read, list).get("/v1/models/{id}", Need::Read, look)
 }
 
 async fn list() -> Json<Value> {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use super::documents::row_of;
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::document::{DocumentName, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,21 +60,20 @@ struct PassageAnswer {
 }
 
 /// The routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/documents/{id}/content", get(content))
-        .route("/api/documents/{id}/pages/{page}", get(page))
-        .route("/api/documents/{id}/passages/{ordinal}", get(passage))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/documents/{id}/content", Need::Read, content)
+        .get("/api/documents/{id}/pages/{page}", Need::Read, page)
+        .get("/api/documents/{id}/passages/{ordinal}", Need::Read, passage)
 }
 
 async fn content(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     document: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
 ) -> Response {
     let found = async {
-        let principal = access::principal(&headers);
         let row = row_of(&app, &principal, &document.map(|Path(raw)| raw).unwrap_or_default()).await?;
         let blob = app.ingest.original(&row, &principal).await?;
         let name = DocumentName::parse(&row.name)?;
@@ -83,18 +82,17 @@ async fn content(
             [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY)];
         Ok((kind, [(header::CONTENT_DISPOSITION, disposition)], blob.bytes))
     };
-    answer(found.await, &id)
+    problem::answer(found.await, &id.0)
 }
 
 async fn page(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     place: Result<Path<(String, u32)>, PathRejection>,
     query: Result<Query<PageRequest>, QueryRejection>,
-    headers: HeaderMap,
 ) -> Response {
     let drawn = async {
-        let principal = access::principal(&headers);
         let Path((document, page)) = place.map_err(no_such_place)?;
         let Query(asked) = query.map_err(|e| {
             let sentence = "`passage`, `from` and `to` are the parameters there are, all of them numbers";
@@ -117,22 +115,21 @@ async fn page(
         Some(marked) => (kind, marked, svg).into_response(),
         None => (kind, svg).into_response(),
     });
-    answer(drawn, &id)
+    problem::answer(drawn, &id.0)
 }
 
 async fn passage(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
     place: Result<Path<(String, u32)>, PathRejection>,
-    headers: HeaderMap,
 ) -> Response {
     let found = async {
-        let principal = access::principal(&headers);
         let Path((document, ordinal)) = place.map_err(no_such_place)?;
         let row = row_of(&app, &principal, &document).await?;
         around(&app, &principal, &row, ordinal).await.map(Json)
     };
-    answer(found.await, &id)
+    problem::answer(found.await, &id.0)
 }
 
 /// A passage with its neighbours.
@@ -148,11 +145,4 @@ async fn around(app: &App, principal: &Principal, row: &LedgerRow, ordinal: u32)
 
 fn no_such_place(cause: PathRejection) -> Error {
     Error::new(ErrorKind::NotFound, "there is no such place in a document").caused_by(cause)
-}
-
-fn answer(result: Result<impl IntoResponse>, id: &RequestId) -> Response {
-    match result {
-        Ok(body) => body.into_response(),
-        Err(e) => problem::respond(&e, &id.0),
-    }
 }

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::response::Response;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::chat::filter;
 use crate::chat::question::Question;
 use crate::chat::retriever::Retrieval;
-use crate::document::Passage;
+use crate::document::{Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
@@ -49,19 +49,20 @@ struct SearchResult {
 }
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/search", post(search))
+pub fn routes() -> Routes {
+    Routes::new().post("/api/search", Need::Read, search)
 }
 
-async fn search(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
-    match find(&app, request).await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(e) => problem::respond(&e, &id.0),
-    }
+async fn search(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+) -> Response {
+    problem::answer(find(&app, &principal, request).await.map(Json), &id.0)
 }
 
-async fn find(app: &App, request: Request) -> Result<SearchAnswer> {
-    let principal = access::principal(request.headers());
+async fn find(app: &App, principal: &Principal, request: Request) -> Result<SearchAnswer> {
     let example = r#"{"query": "…", "top_results": 5, "filter": {…}}"#;
     let asked: SearchRequest = read_json(request, MAX_BODY_BYTES, "the query", example).await?;
     if !(1..=MAX_RESULTS).contains(&asked.top_results) {
@@ -69,7 +70,7 @@ async fn find(app: &App, request: Request) -> Result<SearchAnswer> {
     }
     let question = Question::parse(&asked.query, app.config.max_message_chars)?;
     let filter = filter::read(&asked.filter, "filter")?;
-    let searched = app.retriever.search(&principal, question.as_str(), &filter, asked.top_results);
+    let searched = app.retriever.search(principal, question.as_str(), &filter, asked.top_results);
     let too_late = |_| Error::new(ErrorKind::DeadlineExceeded, "the search did not answer in time");
     let (found, retrieval) = tokio::time::timeout(app.config.answer_timeout, searched).await.map_err(too_late)??;
     let results = found.hits.into_iter().map(|hit| SearchResult { source: hit.passage.source(), passage: hit.passage });

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::response::Response;
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::FUNCTIONS;
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::document::Principal;
 use crate::error::Result;
@@ -20,15 +19,16 @@ use crate::host::server::RequestId;
 use crate::ingest::ledger::LedgerRow;
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/status", get(status))
+pub fn routes() -> Routes {
+    Routes::new().get("/api/status", Need::Read, status)
 }
 
-async fn status(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, headers: HeaderMap) -> Response {
-    match told(&app, &access::principal(&headers)).await {
-        Ok(told) => Json(told).into_response(),
-        Err(e) => problem::respond(&e, &id.0),
-    }
+async fn status(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+) -> Response {
+    problem::answer(told(&app, &principal).await.map(Json), &id.0)
 }
 
 async fn told(app: &App, principal: &Principal) -> Result<Value> {

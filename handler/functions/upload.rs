@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, json};
 
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
 use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,14 +28,18 @@ const MAX_FILES: usize = 100;
 const MAX_FIELD_BYTES: u64 = 4 << 10;
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Routes {
     // Each file has a limit of its own, so the form as a whole needs none.
-    Router::new().route("/api/upload", post(upload).layer(DefaultBodyLimit::disable()))
+    Routes::new().post("/api/upload", Need::Contribute, upload.layer(DefaultBodyLimit::disable()))
 }
 
 /// Takes the form. Also behind `POST /api/documents`.
-pub async fn upload(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
-    let principal = access::principal(request.headers());
+pub async fn upload(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+) -> Response {
     let mut stored = Vec::new();
     match take(&app, request, &principal, &mut stored).await {
         Ok(()) => (StatusCode::ACCEPTED, Json(json!({ "documents": stored }))).into_response(),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::access;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::app::App;
+use crate::document::Principal;
 use crate::error::Result;
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
@@ -31,19 +32,23 @@ struct UrlRequest {
 }
 
 /// The function's routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/url", post(upload_url))
+pub fn routes() -> Routes {
+    Routes::new().post("/api/url", Need::Contribute, upload_url)
 }
 
-async fn upload_url(State(app): State<Arc<App>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
-    match take(&app, request).await {
+async fn upload_url(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+) -> Response {
+    match take(&app, principal, request).await {
         Ok(row) => (StatusCode::ACCEPTED, Json(json!({ "documents": [row] }))).into_response(),
         Err(e) => problem::respond(&e, &id.0),
     }
 }
 
-async fn take(app: &App, request: Request) -> Result<LedgerRow> {
-    let by = access::principal(request.headers());
+async fn take(app: &App, by: Principal, request: Request) -> Result<LedgerRow> {
     let example = r#"{"url": "https://…", "category": "…"}"#;
     let asked: UrlRequest = read_json(request, MAX_BODY_BYTES, "the address", example).await?;
     let category = intake::category(asked.category.as_deref().unwrap_or_default())?;

@@ -6,18 +6,18 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
+use axum::Extension;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Router};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use crate::app::App;
+use super::routes::Routes;
+use crate::access::Need;
 use crate::document::{content_hash, hex};
 use crate::error::{Error, ErrorKind};
 use crate::host::problem;
@@ -123,8 +123,8 @@ static PACKED: LazyLock<HashMap<&'static str, Packed>> = LazyLock::new(|| {
 });
 
 /// The function's routes. Every other address that the catch-all brings is answered as unknown by the router.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/", get(page)).route("/assets/{hash}/{name}", get(asset))
+pub fn routes() -> Routes {
+    Routes::new().get("/", Need::Open, page).get("/assets/{hash}/{name}", Need::Open, asset)
 }
 
 async fn page(headers: HeaderMap) -> Response {

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tracing::{error, warn};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::telemetry::one_line;
 
 /// The media type of a problem.
@@ -38,6 +38,11 @@ pub fn respond_with(error: &Error, request_id: &str, mut members: Map<String, Va
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     response
+}
+
+/// What was made for the caller, or what went wrong.
+pub fn answer(result: Result<impl IntoResponse>, request_id: &str) -> Response {
+    result.map_or_else(|e| respond(&e, request_id), IntoResponse::into_response)
 }
 
 /// Logs an error once, with its causes. What the caller did wrong is no error of ours.

@@ -50,7 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dialects", &["chat", "index", "models"]),
     ("access", &["stores"]),
     ("cache", &[]),
-    ("app", &["config", "backup", "cache", "chat", "conversations", "ingest", "index", "models", "stores"]),
+    ("app", &["access", "config", "backup", "cache", "chat", "conversations", "ingest", "index", "models", "stores"]),
     ("chat", &["cache", "index", "models"]),
     ("ingest", &["index", "models", "stores"]),
     ("backup", &["index", "stores"]),

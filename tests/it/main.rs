@@ -64,6 +64,7 @@ mod page;
 mod record_stores;
 mod rerank;
 mod rights;
+mod routes;
 mod samples;
 mod serve;
 mod telemetry;

@@ -145,8 +145,9 @@ impl FaultServer {
     }
 
     async fn start(upstream: SocketAddr, acceptor: Option<TlsAcceptor>, role: Role) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
+        let socket = bound(([127, 0, 0, 1], 0).into());
+        let address = socket.local_addr().expect("a bound socket has an address");
+        let listener = socket.listen(1024).expect("the port is ours");
         let names = (upstream.to_string(), address.to_string());
         let renamed = (names.0.len() == names.1.len()).then_some(names);
         let shared = Arc::new(Shared { upstream, acceptor, renamed, calls: AtomicU64::new(0) });
@@ -183,16 +184,22 @@ impl Drop for FaultServer {
     }
 }
 
+/// A socket with a port that a second one of ours may take before the first lets it go, and nobody else meanwhile.
+fn bound(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("there are sockets");
+    socket.set_reuseport(true).expect("a new socket takes options");
+    socket.bind(address).expect("the port is free, or ours");
+    socket
+}
+
 async fn listen(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>, mut role: watch::Receiver<Role>) {
     let mut listener = Some(listener);
     loop {
         let now = *role.borrow_and_update();
         if now == Role::Playing(Fault::Refused) {
             // A socket that is bound and does not listen: the port stays ours, and connections are refused.
+            let socket = bound(address);
             drop(listener.take());
-            let socket = TcpSocket::new_v4().expect("there are sockets");
-            socket.set_reuseaddr(true).expect("a new socket takes options");
-            socket.bind(address).expect("the port was ours");
             let Ok(()) = role.changed().await else { return };
             listener = Some(socket.listen(1024).expect("the port is ours"));
             continue;
