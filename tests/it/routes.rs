@@ -62,8 +62,8 @@ fn every_route_is_known_with_what_it_needs() {
 }
 
 #[tokio::test]
-async fn an_id_that_no_text_can_be_is_as_unknown_as_any_other() {
+async fn an_id_that_is_no_text_is_refused_like_any_other() {
     let test = TestApp::new();
-    test.send(get("/api/conversations/%ff")).await.assert_problem("not-found");
+    test.send(get("/api/conversations/%ff")).await.assert_problem("invalid-request");
     test.send(get("/api/documents/%ff")).await.assert_problem("not-found");
 }
