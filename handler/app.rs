@@ -6,6 +6,8 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::access::Access;
+use crate::access::budget::Budget;
+use crate::access::limits::Limits;
 use crate::backup::Backups;
 use crate::cache::Cache;
 use crate::cache::redis::Redis;
@@ -45,6 +47,10 @@ pub struct App {
     pub config: Config,
     /// Who is asking, and may they.
     pub access: Arc<Access>,
+    /// How much anybody may ask for.
+    pub limits: Arc<Limits>,
+    /// Tokens that callers may spend; as many as they like without.
+    pub budget: Option<Arc<Budget>>,
     /// Where documents are.
     pub documents: Arc<dyn BlobStore>,
     /// Where small facts are.
@@ -107,6 +113,11 @@ impl App {
         let reranker = config.rerank.clone().map(|settings| Ok((Reranker::open(settings.server)?, settings.passages)));
         let reranker = reranker.transpose()?;
         let redis = config.cache.redis.clone().map(|settings| Arc::new(Redis::new(settings)));
+        let limits = Arc::new(Limits::new(config.limits.clone(), redis.clone()));
+        let budget = match config.token_budget {
+            0 => None,
+            a_day => Some(Arc::new(Budget::new(Arc::clone(&records), clock.clone(), a_day, config.invocation_timeout))),
+        };
         let cache = Arc::new(Cache::new(config.cache.memory_bytes, redis.clone()));
         let retriever = Retriever::new(Arc::clone(&index), embeddings, reranker, config.answer_timeout);
         let retriever = Arc::new(match config.cache.search_time {
@@ -131,6 +142,8 @@ impl App {
         Ok(Self {
             config,
             access: Arc::new(Access::default()),
+            limits,
+            budget,
             documents,
             records,
             index,

@@ -2,8 +2,12 @@
 //! HTTP status and whether trying again can help. The cause stays inside, for the log; the sentence may be shown.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::reason::Reason;
+
+/// How long callers are told to wait when nothing says how long a service will be away.
+const UNAVAILABLE: Duration = Duration::from_secs(5);
 
 /// What went wrong, sorted by what can be done about it. The table in [`ErrorKind::row`] is the only place that maps kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +23,10 @@ pub enum ErrorKind {
     MethodNotAllowed,
     PreconditionFailed,
     QuotaExceeded,
+    TooManyRequests,
+    TokenBudgetUsed,
+    Overloaded,
+    NotThroughFrontDoor,
     ConversationBusy,
     KeyInUse,
     KeyReused,
@@ -69,6 +77,10 @@ impl ErrorKind {
         Self::MethodNotAllowed,
         Self::PreconditionFailed,
         Self::QuotaExceeded,
+        Self::TooManyRequests,
+        Self::TokenBudgetUsed,
+        Self::Overloaded,
+        Self::NotThroughFrontDoor,
         Self::ConversationBusy,
         Self::KeyInUse,
         Self::KeyReused,
@@ -111,6 +123,12 @@ impl ErrorKind {
             Self::MethodNotAllowed => ("method-not-allowed", 405, "The method is not allowed here", false),
             Self::PreconditionFailed => ("precondition-failed", 412, "Somebody else changed it first", true),
             Self::QuotaExceeded => ("quota-exceeded", 409, "A quota is used up", false),
+            Self::TooManyRequests => ("too-many-requests", 429, "Too many requests", true),
+            Self::TokenBudgetUsed => ("token-budget-used", 429, "The tokens of the day are used up", true),
+            Self::Overloaded => ("overloaded", 503, "Too much is going on", true),
+            Self::NotThroughFrontDoor => {
+                ("not-through-front-door", 403, "The request went around the front door", false)
+            }
             Self::ConversationBusy => ("conversation-busy", 409, "Others ask in this conversation", true),
             Self::KeyInUse => ("idempotency-key-in-use", 409, "The same request is being answered", true),
             Self::KeyReused => ("idempotency-key-reused", 422, "The key came with another body before", false),
@@ -146,13 +164,14 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     reason: Option<Reason>,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// A failure with a sentence for the caller. The sentence never holds a secret, a question or text of a document.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), reason: None, source: None }
+        Self { kind, message: message.into(), reason: None, retry_after: None, source: None }
     }
 
     /// The same failure with its cause, which goes to the log alone.
@@ -165,6 +184,18 @@ impl Error {
     pub fn because(mut self, reason: impl Into<Option<Reason>>) -> Self {
         self.reason = reason.into();
         self
+    }
+
+    /// The same failure with the time after which trying again is worth it.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// How long to wait before trying again, in whole seconds: what was said, else a little where a service is at fault.
+    pub fn seconds_to_wait(&self) -> Option<u64> {
+        let usual = (self.kind.row().status == 503).then_some(UNAVAILABLE);
+        self.retry_after.or(usual).map(|wait| wait.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX))
     }
 
     /// Why a service outside could not be used.

@@ -10,10 +10,14 @@ import { count, has, size, t } from "./words.js";
 const AT_ONCE = 200;
 const SHOWN = 100;
 const UNDER_WAY = ["queued", "processing"];
+/** Milliseconds until the list is looked at again. */
+const FIRST_WAIT = 1000;
+const LONGEST_WAIT = 10_000;
 
 let rows = [];
 let shown = SHOWN;
 let timer;
+let wait = FIRST_WAIT;
 let told;
 
 /** `changed` is told how many documents there are. */
@@ -27,16 +31,25 @@ export function startDocuments({ changed }) {
 
 /** Fetches the list, and again while documents are on their way. */
 export async function refresh() {
+  wait = FIRST_WAIT;
+  await look();
+}
+
+/** Looks, and while documents are on their way again, each time a little later: requests a minute are limited. */
+async function look() {
   clearTimeout(timer);
   try {
     const [stats, found] = await Promise.all([getJson("/api/documents/stats"), allRows()]);
     rows = found;
     draw();
     tell(stats);
-    if (rows.some((row) => UNDER_WAY.includes(row.state))) timer = setTimeout(refresh, 1000);
   } catch (error) {
     byId("stats").textContent = error.message;
     told?.();
+  }
+  if (rows.some((row) => UNDER_WAY.includes(row.state))) {
+    timer = setTimeout(look, wait);
+    wait = Math.min(wait * 1.5, LONGEST_WAIT);
   }
 }
 

@@ -2,6 +2,10 @@
 //!
 //! Callers are not told apart yet: whoever gets past the host's function key reads what everybody may read.
 
+pub mod address;
+pub mod budget;
+pub mod limits;
+
 use axum::http::request::Parts;
 
 use crate::document::Principal;

@@ -121,6 +121,13 @@ impl Redis {
         let _set: Result<()> = self.call("set", async |connection| set.query_async(connection).await).await;
     }
 
+    /// Runs a script on one key.
+    pub async fn run<T: redis::FromRedisValue>(&self, script: &redis::Script, key: &str, numbers: &[u64]) -> Result<T> {
+        let mut call = script.key(key);
+        numbers.iter().for_each(|number| _ = call.arg(number));
+        self.call("script", async |connection| call.invoke_async(connection).await).await
+    }
+
     /// Whether it answers. `StoreUnavailable` with the reason when it does not.
     pub async fn ping(&self) -> Result<()> {
         self.call("ping", async |connection| redis::cmd("PING").query_async(connection).await).await

@@ -11,6 +11,7 @@ use crate::cache::{Cache, Key, Turn};
 use crate::chat::{Chat, ChatEvent, ChatRequest, Role, prompt};
 use crate::document::Principal;
 use crate::error::Result;
+use crate::models::Usage;
 
 /// Whoever asks what is just being answered waits this long, and then asks himself: the first may read slowly.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -59,7 +60,11 @@ impl KeptAnswers {
             if context.retrieval == chat.retriever.retrieval());
         if is_complete && found_well && chat.retriever.index().state().await? == Some(key.state) {
             // Nobody pays for it again.
-            events.retain(|event| !matches!(event, ChatEvent::Usage(_)));
+            for event in &mut events {
+                if let ChatEvent::Usage(usage) = event {
+                    *usage = Usage::default();
+                }
+            }
             self.cache.put(key.key, &events, self.time).await;
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use axum::http::HeaderValue;
 use axum::middleware;
 use clap::Args;
 use tracing::info;
@@ -50,7 +51,11 @@ pub(super) async fn run(app: Arc<App>, args: ServeArgs) -> Result<ExitCode> {
         clock: app.clock.clone(),
     };
     let watching = tokio::spawn(local_host.run());
-    let guard = middleware::from_fn(move |request, next| same_origin::guard(address, request, next));
+    let origins: Arc<[HeaderValue]> = app.config.origins.clone().into();
+    let guard = middleware::from_fn(move |request, next| {
+        let origins = Arc::clone(&origins);
+        async move { same_origin::guard(address, &origins, request, next).await }
+    });
     serve(listener, functions::public_router(app).layer(guard), stop::ordered()).await;
     watching.abort();
     Ok(ExitCode::SUCCESS)

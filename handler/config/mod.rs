@@ -4,6 +4,7 @@
 mod address;
 mod cache;
 mod identity;
+mod limits;
 mod models;
 mod records;
 mod search;
@@ -19,10 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
+use http::HeaderValue;
 
 use self::cache::CacheSettings;
 pub use self::records::RecordHome;
 use self::source::{Problem, Reader, Source};
+use crate::access::limits::LimitSettings;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
 use crate::document::Principal;
 use crate::identity::Identity;
@@ -108,6 +111,12 @@ pub struct Config {
     pub ingest: IngestSettings,
     /// Ports from which pages and files may be fetched.
     pub fetch_ports: Vec<u16>,
+    /// How much anybody may ask for.
+    pub limits: LimitSettings,
+    /// Tokens of a chat model that one caller may spend in a day; 0 for as many as he likes.
+    pub token_budget: u64,
+    /// Other sites whose pages may call this one.
+    pub origins: Vec<HeaderValue>,
     /// What is kept of searches and answers, and where.
     pub cache: CacheSettings,
     /// The chat model; extractive answers without one.
@@ -190,6 +199,9 @@ impl Config {
             ingest: ingest_settings(&mut reader, invocation_timeout),
             fetch_ports: fetch_ports(&mut reader),
             search: search::service(&mut reader, &credential, language, index_refresh),
+            limits: limits::settings(&mut reader, host_port.is_some()),
+            token_budget: reader.number("TOKEN_BUDGET_PER_DAY", 0, u64::MAX),
+            origins: limits::origins(&mut reader),
             cache: cache::settings(&mut reader, &credential),
             model: models::chat(&mut reader, &credential),
             embedding: models::embedding(&mut reader, &credential),

@@ -257,7 +257,32 @@ pub const SETTINGS: &[Setting] = &[
         "`handler serve` compares the documents folder with the index this often, besides watching it.",
     ),
     reserved(secret("SECRET_KEY", "Signs the tokens of callers.")),
-    reserved(plain("RATE_LIMIT_PER_MINUTE", "60", "Requests a minute of one caller.")),
+    plain(
+        "CHAT_RATE_LIMIT_PER_MINUTE",
+        "10",
+        "Questions a minute of one caller; 0 is no limit. Callers who do not sign in are told apart by address.",
+    ),
+    plain("RATE_LIMIT_PER_MINUTE", "60", "Other requests a minute of one caller; 0 is no limit."),
+    plain(
+        "ADDRESS_RATE_LIMIT_PER_MINUTE",
+        "600",
+        "Requests a minute from one address, before it is known who asks; 0 is no limit.",
+    ),
+    plain(
+        "TOKEN_BUDGET_PER_DAY",
+        "1000000",
+        "Tokens of the chat model that one caller may spend in a day, counted in UTC; 0 is no limit.",
+    ),
+    plain("MAX_CONCURRENT_REQUESTS", "512", "Requests that one instance answers at once; 0 is no limit."),
+    unset(
+        "FORWARDED_HOPS",
+        "How many of the last entries of `X-Forwarded-For` proxies of yours have written. Default: 1 under the Functions host, else 0.",
+    ),
+    unset("FRONT_DOOR_ID", "The id of your Azure Front Door; requests without it in `X-Azure-FDID` are refused."),
+    unset(
+        "CORS_ORIGINS",
+        "Origins of other sites whose pages may call this one, with commas between them. Default: none.",
+    ),
     reserved(unset("AZURE_FUNCTION_APP_URL", "Where actions are posted to.")),
     plain(
         "ENABLE_TELEMETRY",

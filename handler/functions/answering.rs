@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
+use crate::access::budget::{Meter, Reservation};
 use crate::app::App;
 use crate::chat::answer::answer;
 use crate::chat::{ChatEvent, ChatRequest};
@@ -14,6 +15,8 @@ use crate::conversations::once::{Asked, Leave};
 use crate::dialects::{Decoded, Echo};
 use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
+use crate::models::ChatModel;
+use crate::tokens;
 
 /// The header that makes repeated requests one.
 pub const KEY_HEADER: &str = "idempotency-key";
@@ -59,8 +62,10 @@ pub async fn begin_turn(
             }
         },
     };
+    let reserved = reserve(app, &principal, &request).await?;
     let Some(id) = &conversation else {
-        return Ok((None, kept(leave, answer(Arc::clone(&app.chat), principal, request).boxed())));
+        let events = paid(reserved, answer(Arc::clone(&app.chat), principal, request).boxed());
+        return Ok((None, kept(leave, events)));
     };
     let stored = app.conversations.history(&principal, id, app.chat.settings.history_turns).await?;
     if !stored.is_empty() {
@@ -69,8 +74,60 @@ pub async fn begin_turn(
     let open = app.conversations.begin(&principal, id, request.question.as_str()).await?;
     let turn = named(open.number());
     leave.iter_mut().for_each(|leave| leave.is_turn(open.number()));
-    let events = open.record(answer(Arc::clone(&app.chat), principal, request).boxed());
+    let events = open.record(paid(reserved, answer(Arc::clone(&app.chat), principal, request).boxed()));
     Ok((turn, kept(leave, events)))
+}
+
+/// Sets the tokens of an answer aside, where a model is paid and callers have a budget.
+async fn reserve(app: &App, principal: &Principal, request: &ChatRequest) -> Result<Option<(Reservation, TokenMeter)>> {
+    let (Some(budget), ChatModel::OpenAi(_)) = (&app.budget, &app.chat.model) else { return Ok(None) };
+    let meter = TokenMeter::of(app, request);
+    Ok(Some((budget.reserve(principal, meter.most).await?, meter)))
+}
+
+fn paid(reserved: Option<(Reservation, TokenMeter)>, events: Events) -> Events {
+    match reserved {
+        Some((reservation, meter)) => reservation.record(events, meter),
+        None => events,
+    }
+}
+
+/// What an answer costs: what the model says it does, else an estimate of what went there and what came back.
+struct TokenMeter {
+    most: u64,
+    prompt: u64,
+    said: u64,
+    told: Option<u64>,
+}
+
+impl TokenMeter {
+    fn of(app: &App, request: &ChatRequest) -> Self {
+        let settings = &app.chat.settings;
+        let passages = request.passages.unwrap_or(settings.passages) * app.config.ingest.chunk.tokens;
+        let prompt = tokens::estimate(request.question.as_str()) + settings.history_tokens + passages;
+        let prompt = u64::try_from(prompt).unwrap_or(u64::MAX);
+        Self { most: prompt + u64::from(settings.max_answer_tokens), prompt, said: 0, told: None }
+    }
+}
+
+impl Meter<Result<ChatEvent>> for TokenMeter {
+    fn look(&mut self, event: &Result<ChatEvent>) {
+        match event {
+            Ok(ChatEvent::Text(text)) => self.said += u64::try_from(tokens::estimate(text)).unwrap_or_default(),
+            Ok(ChatEvent::Usage(spent)) => {
+                self.told = Some(u64::from(spent.prompt_tokens) + u64::from(spent.completion_tokens));
+            }
+            _ => {}
+        }
+    }
+
+    fn spent(&self) -> u64 {
+        match self.told {
+            Some(tokens) => tokens,
+            None if self.said > 0 => self.prompt + self.said,
+            None => 0,
+        }
+    }
 }
 
 fn kept(leave: Option<Leave>, events: Events) -> Events {

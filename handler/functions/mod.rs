@@ -28,13 +28,16 @@ pub mod web;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::{Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use axum::{Extension, Json};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Span;
 
 use self::routes::Routes;
@@ -43,7 +46,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::definition::Definition;
 use crate::host::envelope::{Envelope, Reply};
 use crate::host::server::{FlushFirst, RequestId, read_body};
-use crate::host::{invoke, problem};
+use crate::host::{invoke, problem, same_origin};
 use crate::telemetry::metrics;
 
 /// What a trigger function returns.
@@ -138,10 +141,30 @@ pub fn http_routes() -> Routes {
 
 fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
     let router = router.fallback(any(not_found)).method_not_allowed_fallback(method_not_allowed);
+    let other_sites = AllowOrigin::list(app.config.origins.clone());
     router
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), no_foreign_page))
+        .layer(other_pages(other_sites))
         .layer(Extension(Arc::clone(&app.access)))
+        .layer(Extension(Arc::clone(&app.limits)))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), within_deadline))
         .with_state(app)
+}
+
+async fn no_foreign_page(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    same_origin::guard_changes(&app.config.origins, request, next).await
+}
+
+/// Lets the pages of some other sites call what may be called, and read the answers.
+fn other_pages(origins: AllowOrigin) -> CorsLayer {
+    let named = [header::AUTHORIZATION, header::CONTENT_TYPE].into_iter().map(Some);
+    let named = named.chain(["idempotency-key", "x-chat-dialect"].map(|name| name.parse().ok())).flatten();
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers(named.collect::<Vec<_>>())
+        .expose_headers([header::RETRY_AFTER, header::CONTENT_DISPOSITION])
+        .max_age(Duration::from_secs(3_600))
 }
 
 /// Ends a request that takes as long as an invocation may take, and turns a panic in it into its own failure.

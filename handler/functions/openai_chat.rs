@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
@@ -84,8 +84,8 @@ pub(super) fn refuse(refusal: &Refusal) -> Response {
     problem::log(&refusal.error);
     let status = StatusCode::from_u16(openai::status_of(&refusal.error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, Json(openai::body_of(refusal))).into_response();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    if let Some(seconds) = refusal.error.seconds_to_wait() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
@@ -10,7 +11,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{self, MethodRouter};
 use axum::{Extension, Router};
+use http_body_util::BodyExt;
 
+use crate::access::limits::{self, Limits};
 use crate::access::{Access, Need};
 use crate::app::App;
 use crate::error::Error;
@@ -94,29 +97,47 @@ impl Routes {
 
     fn with(mut self, method: Method, path: &'static str, need: Need, route: MethodRouter<Arc<App>>) -> Self {
         let refuse = self.refuse;
-        let gate = middleware::from_fn(move |access, id, request, next| gate(need, refuse, access, id, request, next));
+        let gate = middleware::from_fn(move |at: Gate, request, next| gate(need, refuse, at, request, next));
         self.router = self.router.route(path, route.route_layer(gate));
         self.listed.push(Route { method, path, need });
         self
     }
 }
 
+/// What a gate needs to decide.
+type Gate = (Extension<Arc<Access>>, Extension<Arc<Limits>>, Extension<RequestId>);
+
 /// Lets a request through to its handler together with the principal that sent it, or refuses it.
 async fn gate(
     need: Need,
     refuse: Refuse,
-    Extension(access): Extension<Arc<Access>>,
-    Extension(id): Extension<RequestId>,
+    (Extension(access), Extension(limits), Extension(id)): Gate,
     request: Request,
     next: Next,
 ) -> Response {
     let (head, body) = request.into_parts();
-    match access.admit(need, &head).await {
-        Ok(principal) => {
-            let mut request = Request::from_parts(head, body);
-            request.extensions_mut().insert(principal);
-            next.run(request).await
-        }
-        Err(e) => refuse(e, &id.0),
+    let admitted = async {
+        let entered = limits.enter(need, &head).await?;
+        let principal = access.admit(need, &head).await?;
+        let standing = limits.count(need, &principal, &entered).await?;
+        Ok((entered, principal, standing))
+    };
+    let (entered, principal, standing) = match admitted.await {
+        Ok(admitted) => admitted,
+        Err(e) => return refuse(e, &id.0),
+    };
+    let mut request = Request::from_parts(head, body);
+    request.extensions_mut().insert(principal);
+    let mut response = next.run(request).await;
+    if let Some(standing) = standing {
+        limits::describe(response.headers_mut(), standing);
     }
+    // The place is taken until the last byte is sent, or the caller has left.
+    let permit = entered.permit;
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _taken = &permit;
+            frame
+        }))
+    })
 }

@@ -34,8 +34,8 @@ pub fn respond_with(error: &Error, request_id: &str, mut members: Map<String, Va
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, Json(members)).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-    if row.status == 503 {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    if let Some(seconds) = error.seconds_to_wait() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

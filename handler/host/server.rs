@@ -1,7 +1,7 @@
 //! The HTTP server: HTTP/1.1 on one address, a request id for every request, a log line for each, and a stop that lets
 //! running requests finish.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -12,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -37,6 +38,10 @@ const INVOCATION_ID: &str = "x-azure-functions-invocationid";
 /// What an answer carries the request's id in.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The other end of the connection that a request came on: a caller, or what stands in front of this program.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
 /// The id of a request; in its extensions, in every log line of it, and in every problem it is answered with.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
@@ -51,8 +56,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        let stream = match connection {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match connection {
+            Ok(connection) => connection,
             Err(e) => {
                 // Out of descriptors, or a caller who left before we looked: neither may end the server.
                 debug!(cause = %e, "could not take a connection");
@@ -63,7 +68,12 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         let _no_delay = stream.set_nodelay(true);
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
+        let service = service.clone();
+        let with_peer = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(Peer(from.ip()));
+            service.call(request)
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), with_peer);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(e) = connection.await {
@@ -146,6 +156,9 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
 
 async fn answer(request: Request, next: Next, id: &str) -> Response {
     let line = format!("{} {}", request.method(), without_secrets(&request.uri().to_string()));
+    // The front end of the platform ends TLS and says so here.
+    let forwarded = request.headers().get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+    let is_encrypted = forwarded.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
     let is_readiness = request.uri().path() == "/";
     let began = Instant::now();
     let mut response = next.run(request).await;
@@ -161,9 +174,25 @@ async fn answer(request: Request, next: Next, id: &str) -> Response {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    guard_browsers(headers, is_encrypted);
     response
+}
+
+/// What keeps a browser from doing with an answer what it is not for. A page and its parts say more of themselves.
+fn guard_browsers(headers: &mut HeaderMap, is_encrypted: bool) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    let usual = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in usual {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if is_encrypted {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
 }
 
 /// What the caller, in the cloud the Functions host, says of the trace that the request belongs to.

@@ -34,9 +34,18 @@ def warn_if_older_than_sources(program: pathlib.Path) -> None:
         say(f"note: {program.relative_to(ROOT)} is older than the sources")
 
 
+# What is measured or besieged is asked for more than a person would ask.
+UNLIMITED = {
+    "CHAT_RATE_LIMIT_PER_MINUTE": "0",
+    "RATE_LIMIT_PER_MINUTE": "0",
+    "ADDRESS_RATE_LIMIT_PER_MINUTE": "0",
+    "TOKEN_BUDGET_PER_DAY": "0",
+}
+
+
 def environment(data: pathlib.Path, settings: dict[str, str]) -> dict[str, str]:
     """Nothing of this shell's own environment, so that a setting left in it changes no result."""
-    return {"PATH": os.defpath, "KNOWLEDGE_WORKER_DATA": str(data), "LOG_LEVEL": "warn", **settings}
+    return {"PATH": os.defpath, "KNOWLEDGE_WORKER_DATA": str(data), "LOG_LEVEL": "warn", **UNLIMITED, **settings}
 
 
 class Handler:

@@ -9,6 +9,10 @@
   P8  Nothing that a model writes gets out of an answer: hostile answers, whole and cut at every character, are read by
       comrak, pulldown-cmark, markdown-it and marked; no address off the list, no HTML. n counts answers. Honest ones
       must leave byte for byte.
+  P11 Limits hold for three processes together, whatever callers write into their requests: in no minute are more let in,
+      and who waits as long as he was told gets in. n counts requests.
+  P12 Money is bounded: no more tokens are spent than a day has, though answers cost other than was thought and the
+      process is killed with tokens set aside, of which none stay so. n counts requests.
   P22 No caller forges a line of the log, and no secret of the settings gets into the log, an answer or telemetry, at
       LOG_LEVEL=trace, from services that repeat every key they are sent. n counts requests.
   CROWD  Eight processes write and four read one index on one storage account while some of them are killed: nothing
@@ -32,6 +36,7 @@ import crowd
 import discreet
 import handler
 import siege
+import throttle
 from handler import GONE, Handler, say
 from witness import Author, Notebook
 
@@ -170,6 +175,8 @@ PROMISES = {
     "P4": (siege.prove_p4, 1_000),
     "P5": (siege.prove_p5, 150),
     "P8": (prove_p8, 10_000),
+    "P11": (throttle.prove_p11, 10_000),
+    "P12": (throttle.prove_p12, 1_000),
     "P22": (discreet.prove_p22, 5_000),
     "CROWD": (crowd.prove_crowd, 60),
 }
@@ -179,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/prove", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4, P5, P8, P22, CROWD or all")
+    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4, P5, P8, P11, P12, P22, CROWD or all")
     parser.add_argument("--n", type=int, help="how many trials; more of them bound the rate of failures lower")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same documents and moments")
     parser.add_argument("--program", type=pathlib.Path, default=handler.DEVELOPMENT_PROGRAM)

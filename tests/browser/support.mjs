@@ -14,6 +14,8 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const require = createRequire(join(ROOT, "tests", "npm", "package.json"));
 const { chromium } = require("playwright-core");
 const AXE = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
+// A journey asks more often than a person would.
+const UNLIMITED = { CHAT_RATE_LIMIT_PER_MINUTE: "0", RATE_LIMIT_PER_MINUTE: "0", ADDRESS_RATE_LIMIT_PER_MINUTE: "0" };
 const PROGRAM = process.env.HANDLER ?? join(ROOT, "target", "debug", "handler");
 
 /** Starts `handler serve` on an empty data folder, with documents in it if any are named; `stop` ends it. */
@@ -24,7 +26,7 @@ export async function startHandler({ samples = [], environment = {} } = {}) {
     await mkdir(dirname(target), { recursive: true });
     await cp(join(ROOT, "samples", "documents", name), target, { recursive: true });
   }
-  const env = { PATH: process.env.PATH, LOG_LEVEL: "warn", ...environment };
+  const env = { PATH: process.env.PATH, LOG_LEVEL: "warn", ...UNLIMITED, ...environment };
   const child = spawn(PROGRAM, ["serve", "--data", data, "--listen", "127.0.0.1:0"], { env, stdio: ["ignore", "ignore", "pipe"] });
   const lines = createInterface({ input: child.stderr });
   let address;

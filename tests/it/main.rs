@@ -56,6 +56,7 @@ mod index_commands;
 mod ingest;
 mod key_vault;
 mod layers;
+mod limits;
 mod mcp;
 mod merging;
 mod models;

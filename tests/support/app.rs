@@ -21,6 +21,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+/// Settings of tests that ask for more than a person would; those of the limits themselves set their own.
+pub const UNLIMITED: [(&str, &str); 3] =
+    [("CHAT_RATE_LIMIT_PER_MINUTE", "0"), ("RATE_LIMIT_PER_MINUTE", "0"), ("ADDRESS_RATE_LIMIT_PER_MINUTE", "0")];
+
 /// The program under test.
 pub fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_handler"))
@@ -203,7 +207,7 @@ fn open(folder: &Path, settings: &[(&str, &str)], clock: &Clock) -> Arc<App> {
 
 fn parts(folder: &Path, settings: &[(&str, &str)], clock: &Clock) -> App {
     let data = folder.to_str().expect("the path is text");
-    let source = Source::of(settings.iter().copied().chain([("KNOWLEDGE_WORKER_DATA", data)]));
+    let source = Source::of(UNLIMITED.iter().chain(settings).copied().chain([("KNOWLEDGE_WORKER_DATA", data)]));
     let config = Config::from_source(&source, program()).expect("the settings are right");
     App::from_config(config, clock.clone()).expect("the parts open")
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::app::program;
+use super::app::{UNLIMITED, program};
 use super::azurite;
 use crate::fake_azure::identity::FakeIdentity;
 use crate::fake_azure::tls;
@@ -111,6 +111,7 @@ impl FunctionsApp {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec();
+        options.app_settings.extend(UNLIMITED.map(|(name, value)| (name.to_owned(), value.to_owned())));
         change(&mut options);
         let host = StandIn::start(options.clone()).await.expect("the host starts");
         host.storage().create_container(&documents).await.expect("Azurite answers");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::app::program;
+use super::app::{UNLIMITED, program};
 
 /// How long anything may take that has to come about by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,7 +103,8 @@ impl Place {
 
     fn command(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.args(arguments).current_dir(self.folder.path()).env_clear().envs(settings.iter().copied());
+        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        command.envs(UNLIMITED).envs(settings.iter().copied());
         if !arguments.is_empty() {
             command.arg("--data").arg(self.path("data"));
         }

@@ -34,6 +34,8 @@ class App:
         # To list everything every 0.2 seconds, as suits a small test, leaves the machine no time for the documents.
         arguments += ["--blob-poll", "30", "--env", f"KNOWLEDGE_WORKER_DATA={folder / 'data'}"]
         arguments += ["--env", "LOG_LEVEL=warn"]
+        for name, value in handler.UNLIMITED.items():
+            arguments += ["--env", f"{name}={value}"]
         self.log = folder / "host.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=folder)
