@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::reason::Reason;
 
-/// How long callers are told to wait when nothing says how long a service will be away.
-const UNAVAILABLE: Duration = Duration::from_secs(5);
+/// What callers are told to wait when nothing says how long a service will be away.
+const UNAVAILABLE_SECONDS: u32 = 5;
 
 /// What went wrong, sorted by what can be done about it. The table in [`ErrorKind::row`] is the only place that maps kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,14 +164,14 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     reason: Option<Reason>,
-    retry_after: Option<Duration>,
+    wait_seconds: Option<u32>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// A failure with a sentence for the caller. The sentence never holds a secret, a question or text of a document.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), reason: None, retry_after: None, source: None }
+        Self { kind, message: message.into(), reason: None, wait_seconds: None, source: None }
     }
 
     /// The same failure with its cause, which goes to the log alone.
@@ -188,14 +188,14 @@ impl Error {
 
     /// The same failure with the time after which trying again is worth it.
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        let seconds = wait.as_millis().div_ceil(1_000);
+        self.wait_seconds = Some(seconds.try_into().unwrap_or(u32::MAX));
         self
     }
 
-    /// How long to wait before trying again, in whole seconds: what was said, else a little where a service is at fault.
-    pub fn seconds_to_wait(&self) -> Option<u64> {
-        let usual = (self.kind.row().status == 503).then_some(UNAVAILABLE);
-        self.retry_after.or(usual).map(|wait| wait.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX))
+    /// How many seconds to wait before trying again: what was said, else a few where a service is at fault.
+    pub fn seconds_to_wait(&self) -> Option<u32> {
+        self.wait_seconds.or_else(|| (self.kind.row().status == 503).then_some(UNAVAILABLE_SECONDS))
     }
 
     /// Why a service outside could not be used.
