@@ -8,6 +8,9 @@ use tracing::warn;
 use crate::access::Access;
 use crate::access::budget::Budget;
 use crate::access::limits::Limits;
+use crate::actions::Actions;
+use crate::actions::report::Reports;
+use crate::audit::Audit;
 use crate::backup::Backups;
 use crate::cache::Cache;
 use crate::cache::redis::Redis;
@@ -71,6 +74,10 @@ pub struct App {
     pub conversations: Conversations,
     /// What makes repeated requests one.
     pub once: Once,
+    /// What was done by whom.
+    pub audit: Audit,
+    /// What may be done beyond answering, when somebody confirms it.
+    pub actions: Arc<Actions>,
     /// What instances share beside the stores, where there is one.
     pub redis: Option<Arc<Redis>>,
     /// The time.
@@ -139,6 +146,8 @@ impl App {
         let fetcher = Fetcher::new(fetch_settings(&config), Laboratory::default());
         let conversations = Conversations::new(Arc::clone(&records), clock.clone(), config.conversation_time);
         let once = Once::new(Arc::clone(&records), clock.clone(), config.invocation_timeout);
+        let audit = Audit::new(Arc::clone(&records), clock.clone(), config.audit_time);
+        let actions = open_actions(&config, &records, &clock, &audit, &chat)?;
         Ok(Self {
             config,
             access: Arc::new(Access::default()),
@@ -154,6 +163,8 @@ impl App {
             chat,
             conversations,
             once,
+            audit,
+            actions: Arc::new(actions),
             redis,
             clock,
         })
@@ -182,6 +193,18 @@ fn open_records(config: &Config, clock: &Clock) -> Result<Arc<dyn RecordStore>> 
             Arc::new(ObservedRecords::new(records, settings.endpoint.as_str()))
         }
     })
+}
+
+fn open_actions(
+    config: &Config,
+    records: &Arc<dyn RecordStore>,
+    clock: &Clock,
+    audit: &Audit,
+    chat: &Arc<Chat>,
+) -> Result<Actions> {
+    let reports = Reports::new(open_blobs(&config.reports)?);
+    let (records, chat) = (Arc::clone(records), Arc::clone(chat));
+    Ok(Actions::new(config.actions.clone(), records, clock.clone(), audit.clone(), chat, reports))
 }
 
 fn open_index(config: &Config, clock: &Clock) -> Result<Index> {

@@ -2,7 +2,8 @@
 //! they compile to nothing.
 
 /// The steps of ingestion after each of which the process can be stopped. Backups have others: `backup-copied`,
-/// `restore-copied` and `restore-swapped`.
+/// `restore-copied` and `restore-swapped`; actions have
+/// `action-running` and `action-done`.
 pub const POINTS: &[&str] =
     &["claimed", "fetched", "extracted", "embedded", "segment-stored", "swapped", "finished", "removed"];
 

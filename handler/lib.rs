@@ -1,7 +1,9 @@
 #![doc = include_str!("README.md")]
 
 pub mod access;
+pub mod actions;
 pub mod app;
+pub mod audit;
 pub mod backup;
 pub mod bounded;
 pub mod breaker;

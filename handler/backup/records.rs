@@ -19,6 +19,10 @@ use crate::stores::records::{Precondition, Record};
 const FILE_BYTES: usize = 8 << 20;
 /// Records that are read at once.
 const PAGE: usize = 500;
+/// Actions that wait for a decision: put back as they were, one that was done since could be done a second time.
+pub(super) const NOT_COPIED: &str = "actions/";
+/// The audit is only ever added to, by a restore, too.
+const NEVER_DELETED: &str = "audit/";
 /// What is not written as it is in the name of a file.
 const UNFIT_FOR_NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
@@ -83,7 +87,7 @@ impl Backups {
             watch(Step { file: &file.name, size_bytes: file.size_bytes });
         }
         if only {
-            for (partition, restored) in ids {
+            for (partition, restored) in ids.into_iter().filter(|(name, _)| !name.starts_with(NEVER_DELETED)) {
                 self.delete_others(partition, &restored).await?;
             }
         }

@@ -2,6 +2,7 @@
 //! `--json` for programs.
 
 pub mod ask;
+mod audit;
 pub mod backup;
 pub mod chat;
 pub mod doctor;
@@ -89,6 +90,9 @@ enum Command {
     /// Print what people said of answers, as questions for an evaluation
     #[command(after_help = feedback::HELP)]
     Feedback(feedback::FeedbackArgs),
+    /// Print who did what, from the records of the audit
+    #[command(after_help = audit::HELP)]
+    Audit(audit::AuditArgs),
     /// Measure how well questions with known answers are answered
     Evaluate(evaluate::EvaluateArgs),
     /// Compare storage with the index now, and repair what differs
@@ -156,6 +160,7 @@ pub fn run(program: PathBuf) -> ExitCode {
             Command::Chat(args) => chat::run(&app, args, json).await,
             Command::Feedback(args) => feedback::run(&app, args).await,
             Command::Search(args) => search::run(&app, args, json).await,
+            Command::Audit(args) => audit::run(&app, args, json).await,
             Command::Documents(args) => documents::run(&app, args, json).await,
             Command::Maintain(args) => maintain::run(&app, args, json).await,
             Command::Index(args) => index::run(&app, args, json).await,
@@ -171,7 +176,7 @@ impl Command {
     /// Whether the command does nothing but show something. Such a one starts no child process and takes no connection.
     fn only_shows(&self) -> bool {
         match self {
-            Self::Ask(_) | Self::Search(_) | Self::Settings(_) | Self::Feedback(_) => true,
+            Self::Ask(_) | Self::Search(_) | Self::Settings(_) | Self::Feedback(_) | Self::Audit(_) => true,
             Self::Index(args) => args.only_shows(),
             _ => false,
         }

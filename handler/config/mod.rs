@@ -1,6 +1,7 @@
 //! Settings become one typed [`Config`], from any source, with every problem reported at once. Nobody else reads the
 //! environment.
 
+mod actions;
 mod address;
 mod cache;
 mod identity;
@@ -26,6 +27,7 @@ use self::cache::CacheSettings;
 pub use self::records::RecordHome;
 use self::source::{Problem, Reader, Source};
 use crate::access::limits::LimitSettings;
+use crate::actions::ActionSettings;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
 use crate::document::Principal;
 use crate::identity::Identity;
@@ -151,6 +153,12 @@ pub struct Config {
     pub max_invocation_bytes: usize,
     /// How often the local host compares folder and index.
     pub sweep: Duration,
+    /// Where reports are.
+    pub reports: BlobHome,
+    /// What actions may do.
+    pub actions: ActionSettings,
+    /// How long the records of the audit are kept.
+    pub audit_time: Duration,
     /// Where traces and metrics go; nowhere without.
     pub telemetry: Option<TelemetrySettings>,
     /// Reserved settings that were set although nothing uses them yet.
@@ -173,11 +181,13 @@ impl Config {
         });
         let index = storage::home(&mut reader, account.as_ref(), "INDEX_CONTAINER", || data.join("index"));
         let backups = storage::home(&mut reader, account.as_ref(), "BACKUP_CONTAINER", || data.join("backups"));
-        for other in ["DOCUMENTS_CONTAINER", "INDEX_CONTAINER"] {
-            if reader.text("BACKUP_CONTAINER") == reader.text(other) {
-                reader.problem("BACKUP_CONTAINER", format!("must be another container than {other}"));
-            }
-        }
+        let reports = storage::home(&mut reader, account.as_ref(), "REPORTS_CONTAINER", || data.join("reports"));
+        storage::check_apart(
+            &mut reader,
+            &["DOCUMENTS_CONTAINER", "INDEX_CONTAINER", "BACKUP_CONTAINER", "REPORTS_CONTAINER"],
+        );
+        let answer_timeout = Duration::from_secs(reader.number("TIMEOUT_SECONDS", 1, 230));
+        let max_message_chars = bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000);
         let invocation_timeout = Duration::from_secs(reader.number("INVOCATION_TIMEOUT_SECONDS", 1, 86_400));
         let language = reader.parsed("INDEX_LANGUAGE", "english".parse().expect("english is a language we know"));
         let index_refresh = Duration::from_secs(reader.number("INDEX_REFRESH_SECONDS", 0, 3_600));
@@ -210,15 +220,18 @@ impl Config {
             conversation_time: Duration::from_secs(reader.number("CONVERSATION_DAYS", 0, 3_650) * 86_400),
             example_questions: example_questions(&reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
-            max_message_chars: bounded(&mut reader, "MAX_MESSAGE_LENGTH", 1, 100_000),
+            max_message_chars,
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
             evidence_threshold: fraction(&mut reader, "EVIDENCE_THRESHOLD", 0.5, 0.0..=1.0),
             evidence_similarity: evidence_similarity(&mut reader),
             links: links(&mut reader),
-            answer_timeout: Duration::from_secs(reader.number("TIMEOUT_SECONDS", 1, 230)),
+            answer_timeout,
             invocation_timeout,
             max_invocation_bytes: bounded(&mut reader, "MAX_INVOCATION_SIZE", 1 << 10, 1 << 32),
             sweep: Duration::from_secs(reader.number("SWEEP_SECONDS", 1, 86_400)),
+            reports,
+            actions: actions::settings(&mut reader, answer_timeout, max_message_chars),
+            audit_time: Duration::from_secs(reader.number("AUDIT_DAYS", 1, 3_650) * 86_400),
             telemetry: telemetry::settings(&mut reader, &credential),
             unused: unused(source),
             data,

@@ -283,7 +283,38 @@ pub const SETTINGS: &[Setting] = &[
         "CORS_ORIGINS",
         "Origins of other sites whose pages may call this one, with commas between them. Default: none.",
     ),
-    reserved(unset("AZURE_FUNCTION_APP_URL", "Where actions are posted to.")),
+    unset(
+        "ACTIONS",
+        "What an assistant may propose and a person confirm: some of `send_email`, `create_task` and `generate_report`, with commas between them. Default: nothing.",
+    ),
+    plain("ACTIONS_DRY_RUN", "false", "`true` lets actions be proposed and confirmed, and does nothing."),
+    secret(
+        "SMTP_URL",
+        "The server that takes mail: `smtps://USER:PASSWORD@HOST:465`, or `smtp://…:587` with STARTTLS. Without one the webhook takes it.",
+    ),
+    unset("MAIL_FROM", "Who mail is from, `Name <name@domain>`."),
+    unset(
+        "MAIL_ALLOWED_DOMAINS",
+        "Domains that mail may go to, with commas between them; `*.contoso.com` for all below one, `*` for any. Default: none.",
+    ),
+    secret(
+        "ACTION_WEBHOOK_URL",
+        "Where tasks are posted to, and mail without SMTP_URL: the parameters as JSON, the kind in `X-Action-Type`.",
+    ),
+    secret(
+        "ACTION_WEBHOOK_SECRET",
+        "Signs these requests as Standard Webhooks has it: `whsec_` and base64, or any text.",
+    ),
+    unset(
+        "AZURE_FUNCTION_APP_URL",
+        "Address of a function app that takes them instead, at `/api/create_task` and `/api/send_email`.",
+    ),
+    plain(
+        "REPORTS_CONTAINER",
+        "reports",
+        "Container of reports; without a storage account they are in `reports` in the data folder.",
+    ),
+    plain("AUDIT_DAYS", "365", "What was done by whom is kept this long, for `handler audit export`."),
     plain(
         "ENABLE_TELEMETRY",
         "auto",

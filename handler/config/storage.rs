@@ -42,6 +42,17 @@ fn from_connection_string(reader: &mut Reader<'_>, name: &'static str) -> Option
     reader.accept(name, StorageAccount::from_connection_string(connection.expose_secret()))
 }
 
+/// Documents and index may share a container, for those who began so; whatever else is kept has one of its own.
+pub(super) fn check_apart(reader: &mut Reader<'_>, containers: &[&'static str]) {
+    for (at, name) in containers.iter().enumerate().skip(2) {
+        for other in &containers[..at] {
+            if reader.text(name) == reader.text(other) {
+                reader.problem(name, format!("must be another container than {other}"));
+            }
+        }
+    }
+}
+
 /// The home of one container, or the folder that stands in for it where no account is named.
 pub(super) fn home(
     reader: &mut Reader<'_>,

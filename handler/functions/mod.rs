@@ -1,6 +1,7 @@
 //! The functions of the product: the registry, and the routers made from it. One file for each function: it parses, makes
 //! one domain call and maps the answer. A function is here, in `function-definitions/`, and nowhere else.
 
+pub mod actions;
 pub mod answering;
 pub mod azure_samples;
 pub mod backup;
@@ -19,6 +20,7 @@ pub mod mcp;
 pub mod openai_chat;
 pub mod openai_models;
 mod originals;
+pub mod reports;
 pub mod routes;
 pub mod search;
 pub mod status;
@@ -86,6 +88,8 @@ pub const FUNCTIONS: &[Function] = &[
     function!(chat_stream, Run::Http(chat_stream::routes)),
     function!(conversations, Run::Http(conversations::routes)),
     function!(feedback, Run::Http(feedback::routes)),
+    function!(actions, Run::Http(actions::routes)),
+    function!(reports, Run::Http(reports::routes)),
     function!(openai_chat, Run::Http(openai_chat::routes)),
     function!(openai_models, Run::Http(openai_models::routes)),
     function!(azure_samples, Run::Http(azure_samples::routes)),

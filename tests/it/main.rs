@@ -21,6 +21,7 @@ mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
 mod azure;
 mod azure_search;
 mod backup;

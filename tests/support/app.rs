@@ -201,7 +201,8 @@ pub fn document_name(name: &str) -> DocumentName {
     DocumentName::parse(name).expect("the name is good")
 }
 
-fn open(folder: &Path, settings: &[(&str, &str)], clock: &Clock) -> Arc<App> {
+/// The product on a data folder, with another clock.
+pub fn open(folder: &Path, settings: &[(&str, &str)], clock: &Clock) -> Arc<App> {
     Arc::new(parts(folder, settings, clock))
 }
 

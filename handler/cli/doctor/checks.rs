@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Check;
 use super::advice::{Access, Grantee, Resource};
+use crate::actions::ActionType;
 use crate::app::App;
 use crate::cache::redis::{RedisAccess, RedisSettings};
 use crate::config::{BlobHome, RecordHome};
@@ -44,6 +45,10 @@ pub(super) fn all(app: &App) -> Vec<Check<'_>> {
         add("index", store.location(), storage(&config.index), both(blobs(store), index(&app.index)).boxed());
     }
     add("backups", app.backups.store.location(), storage(&config.backups), blobs(&app.backups.store).boxed());
+    if config.actions.allowed.contains(&ActionType::GenerateReport) {
+        let store = app.actions.reports().store();
+        add("reports", store.location(), storage(&config.reports), blobs(store).boxed());
+    }
     let (home, access) = home_of_records(app);
     add("records", home, access, records(&app.records).boxed());
     if let (Some(redis), Some(settings)) = (&app.redis, &config.cache.redis) {

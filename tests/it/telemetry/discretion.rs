@@ -178,12 +178,30 @@ fn canaries(dead: &str) -> Vec<(&'static str, String)> {
             }
             "OTEL_EXPORTER_OTLP_HEADERS" => format!("x-key={canary}"),
             "REDIS_URL" => format!("redis://:{canary}@127.0.0.1:1"),
+            "SMTP_URL" => format!("smtp://desk:{canary}@127.0.0.1:1"),
+            "ACTION_WEBHOOK_URL" => format!("http://127.0.0.1:1/hook?key={canary}"),
             "AZURE_COSMOS_KEY" => BASE64_STANDARD.encode(&canary),
             _ => canary,
         };
         (name, value)
     };
     secrets.map(|(number, setting)| fill((number, setting.name))).collect()
+}
+
+/// Lets a mail and a task be done, as far as that goes, and tells all that was answered.
+async fn act(client: &Client, server: &Server) -> String {
+    let mut answers = String::new();
+    for proposal in [
+        json!({"action_type": "send_email", "parameters": {"to": "a@contoso.com", "subject": "s", "body": "b"}}),
+        json!({"action_type": "create_task", "parameters": {"title": "t", "description": "d"}}),
+    ] {
+        let proposed = client.post(server.url("/api/actions")).json(&proposal).send().await.expect("it answers");
+        let proposed: Value = proposed.json().await.expect("the answer is JSON");
+        let confirm = format!("/api/actions/{}/confirm", proposed["id"].as_str().unwrap_or("none"));
+        let confirmed = client.post(server.url(&confirm)).send().await.expect("it answers");
+        answers += &format!("{proposed} {}", confirmed.text().await.expect("the answer comes whole"));
+    }
+    answers
 }
 
 #[tokio::test]
@@ -205,6 +223,9 @@ async fn no_secret_of_the_settings_is_in_a_log_an_answer_or_a_trace() {
         ("RERANK_BASE_URL", model_url.as_str()),
         ("RERANK_MODEL", "rerank-test"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector_url.as_str()),
+        ("ACTIONS", "send_email,create_task"),
+        ("MAIL_FROM", "desk@contoso.com"),
+        ("MAIL_ALLOWED_DOMAINS", "contoso.com"),
         ("LOG_LEVEL", "trace"),
         ("CACHE_SEARCH_SECONDS", "0"),
         ("CACHE_ANSWER_SECONDS", "0"),
@@ -233,6 +254,7 @@ async fn no_secret_of_the_settings_is_in_a_log_an_answer_or_a_trace() {
             model.push(parrot());
             answers.push_str(&send(&client, &server, method, &path, question).await);
         }
+        answers.push_str(&act(&client, &server).await);
         server.terminate();
         server.status().await;
         assert_whole(&server);
@@ -246,7 +268,7 @@ async fn no_secret_of_the_settings_is_in_a_log_an_answer_or_a_trace() {
             }
         }
     }
-    for system in ["model", "embedding", "rerank", "search", "blob", "cosmos", "redis"] {
+    for system in ["model", "embedding", "rerank", "search", "blob", "cosmos", "redis", "smtp", "webhook"] {
         let failed = |span: &TakenSpan| span.name.starts_with(&format!("{system} ")) && span.status == 2;
         assert!(collector.spans().iter().any(failed), "no call to {system} got as far as its refusal");
     }

@@ -1,0 +1,125 @@
+//! `/api/actions`: what an assistant proposed to do, or a program for somebody; confirmed or rejected, and what came of it.
+//! Confirming twice is confirming once: the second time tells what the first one came to.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::routes::Routes;
+use crate::access::Need;
+use crate::actions::{Action, ActionState};
+use crate::app::App;
+use crate::document::Principal;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::problem;
+use crate::host::server::{RequestId, read_json};
+
+/// Actions of a page, unless the caller wants fewer.
+const PAGE: usize = 50;
+/// Bytes of a proposal: the longest text of a mail, escaped.
+const MAX_BODY_BYTES: usize = 1 << 20;
+/// What a proposal looks like.
+const EXAMPLE: &str = "{\"action_type\": \"create_task\", \"parameters\": {…}}";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proposal {
+    action_type: String,
+    parameters: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListRequest {
+    limit: Option<usize>,
+    after: Option<String>,
+    /// The host's key may be in the query; it is nobody's business here.
+    #[serde(rename = "code")]
+    _code: Option<String>,
+}
+
+/// The function's routes.
+pub fn routes() -> Routes {
+    Routes::new()
+        .get("/api/actions", Need::Read, list)
+        .post("/api/actions", Need::Ask, propose)
+        .get("/api/actions/{id}", Need::Read, look)
+        .post("/api/actions/{id}/confirm", Need::Ask, confirm)
+        .post("/api/actions/{id}/reject", Need::Read, reject)
+}
+
+async fn propose(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+) -> Response {
+    let proposed = async {
+        let wanted: Proposal = read_json(request, MAX_BODY_BYTES, "the proposal", EXAMPLE).await?;
+        let action = app.actions.propose(&principal, &wanted.action_type, &wanted.parameters).await?;
+        let place = [(header::LOCATION, format!("/api/actions/{}", action.id))];
+        Ok((StatusCode::CREATED, place, Json(action)))
+    };
+    problem::answer(proposed.await, &id.0)
+}
+
+async fn confirm(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    action: Result<Path<String>, PathRejection>,
+) -> Response {
+    problem::answer(app.actions.confirm(&principal, &raw(action)).await.map(told), &id.0)
+}
+
+async fn reject(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    action: Result<Path<String>, PathRejection>,
+) -> Response {
+    problem::answer(app.actions.reject(&principal, &raw(action)).await.map(told), &id.0)
+}
+
+async fn look(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    action: Result<Path<String>, PathRejection>,
+) -> Response {
+    problem::answer(app.actions.get(&principal, &raw(action)).await.map(Json), &id.0)
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(principal): Extension<Principal>,
+    query: Result<Query<ListRequest>, QueryRejection>,
+) -> Response {
+    let listed = async {
+        let Query(query) = query.map_err(|_| {
+            Error::new(ErrorKind::InvalidRequest, "the query knows `limit`, a whole number, and `after`, a text")
+        })?;
+        let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE);
+        let after = query.after.filter(|after| !after.is_empty());
+        app.actions.list(&principal, after.as_deref(), limit).await.map(Json)
+    };
+    problem::answer(listed.await, &id.0)
+}
+
+/// An action as it stands; 202 while somebody else's confirmation of it is being done.
+fn told(action: Action) -> impl IntoResponse {
+    let status = if action.state == ActionState::Running { StatusCode::ACCEPTED } else { StatusCode::OK };
+    (status, Json(action))
+}
+
+/// An id that no text could be is as unknown as one that nobody has.
+fn raw(id: Result<Path<String>, PathRejection>) -> String {
+    id.map(|Path(id)| id).unwrap_or_default()
+}
