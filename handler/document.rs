@@ -220,6 +220,11 @@ impl Principal {
         Self { readers: vec![Self::EVERYONE.to_owned()], owner: Self::ANONYMOUS.to_owned() }
     }
 
+    /// Whoever runs the product, at the command line of its machine: for what is noted, and with no more rights than others.
+    pub fn operator() -> Self {
+        Self { readers: vec![Self::EVERYONE.to_owned()], owner: "operator".to_owned() }
+    }
+
     /// A user who is known, with the groups they are in. Without groups they read what is for them and for everybody.
     pub fn user<'a>(tenant: &str, subject: &str, groups: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
         let groups: Vec<&str> = groups.into_iter().collect();

@@ -25,6 +25,7 @@ pub mod ingest;
 pub mod key_vault;
 pub mod mcp;
 pub mod models;
+pub mod privacy;
 pub mod reason;
 pub mod sealed;
 pub mod secret;

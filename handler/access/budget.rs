@@ -20,6 +20,8 @@ use crate::document::{Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::records::{Precondition, RecordStore};
 
+/// How the names of the partitions begin; the day follows.
+const PARTITION: &str = "budget/";
 /// Others may write the same record meanwhile; this often it is tried.
 const TRIES: u32 = 20;
 /// Between two tries, at least; at most three times as long.
@@ -71,7 +73,7 @@ impl Budget {
     /// Sets tokens aside. `TokenBudgetUsed` when so many are not left today.
     pub async fn reserve(self: &Arc<Self>, principal: &Principal, tokens: u64) -> Result<Reservation> {
         let now = self.clock.now();
-        let partition = format!("budget/{}", now.date_naive());
+        let partition = format!("{PARTITION}{}", now.date_naive());
         let account = content_hash(principal.owner().as_bytes());
         let id = Uuid::new_v4().simple().to_string();
         self.change(&partition, &account, |account| {
@@ -88,6 +90,15 @@ impl Budget {
         })
         .await?;
         Ok(Reservation { budget: Arc::clone(self), partition, account, id })
+    }
+
+    /// Forgets what a caller has spent.
+    pub async fn erase(&self, principal: &Principal) -> Result<()> {
+        let account = content_hash(principal.owner().as_bytes());
+        for partition in self.records.partitions().await?.iter().filter(|name| name.starts_with(PARTITION)) {
+            self.records.delete(partition, &account).await?;
+        }
+        Ok(())
     }
 
     async fn change(&self, partition: &str, id: &str, change: impl Fn(&mut Account) -> Result<()>) -> Result<()> {

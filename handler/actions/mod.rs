@@ -88,6 +88,9 @@ pub struct Actions {
     reports: Reports,
 }
 
+/// Records that are looked at at once.
+const ERASED_AT_ONCE: usize = 100;
+
 impl Actions {
     /// Actions in a record store, with the chat that finds what reports are made of, and where reports are kept.
     pub fn new(
@@ -199,6 +202,20 @@ impl Actions {
         let now = self.clock.now();
         let actions = page.records.into_iter().map(|record| Ok(parse(record)?.seen_at(now))).collect::<Result<_>>()?;
         Ok(ActionPage { actions, next: page.next })
+    }
+
+    /// Erases all of a principal's, reports too; how many actions that were.
+    pub async fn erase(&self, principal: &Principal) -> Result<usize> {
+        let (partition, mut erased) = (partition_of(principal), 0);
+        loop {
+            let page = self.records.list(&partition, None, ERASED_AT_ONCE).await?;
+            if page.records.is_empty() {
+                return self.reports.erase(principal).await.map(|()| erased);
+            }
+            for record in page.records {
+                erased += usize::from(self.records.delete(&partition, &record.id).await?);
+            }
+        }
     }
 
     /// The reports of a principal.

@@ -14,6 +14,7 @@ pub mod host;
 pub mod index;
 pub mod ingest;
 pub mod maintain;
+pub mod privacy;
 pub mod search;
 pub mod serve;
 pub mod settings;
@@ -105,6 +106,9 @@ enum Command {
     /// Put back index and records from a backup
     #[command(after_help = backup::RESTORE_HELP)]
     Restore(backup::RestoreArgs),
+    /// Print or erase what is kept about a person
+    #[command(after_help = privacy::HELP)]
+    Privacy(privacy::PrivacyArgs),
     /// See whether everything that is depended on lets this program in, and how to grant what is missing
     Doctor,
     /// Show every setting, its value and where it came from
@@ -161,6 +165,7 @@ pub fn run(program: PathBuf) -> ExitCode {
             Command::Feedback(args) => feedback::run(&app, args).await,
             Command::Search(args) => search::run(&app, args, json).await,
             Command::Audit(args) => audit::run(&app, args, json).await,
+            Command::Privacy(args) => privacy::run(&app, args, json).await,
             Command::Documents(args) => documents::run(&app, args, json).await,
             Command::Maintain(args) => maintain::run(&app, args, json).await,
             Command::Index(args) => index::run(&app, args, json).await,

@@ -12,7 +12,7 @@ use crate::stores::records::Precondition;
 /// Characters of a comment.
 const COMMENT_CHARS: usize = 2_000;
 /// Where all feedback is: whoever looks after the product reads it in one go.
-const PARTITION: &str = "feedback/all";
+pub(super) const PARTITION: &str = "feedback/all";
 /// Rows that are read at once.
 const PAGE: usize = 200;
 
@@ -58,6 +58,11 @@ impl Feedback {
     }
 }
 
+/// A person as feedback has them.
+pub(super) fn by(principal: &Principal) -> String {
+    content_hash(principal.owner().as_bytes())[..16].to_owned()
+}
+
 impl Conversations {
     /// Keeps a rating of one's own turn; a later one replaces it.
     pub async fn rate(
@@ -81,7 +86,7 @@ impl Conversations {
             rating,
             comment,
             sources,
-            by: content_hash(principal.owner().as_bytes())[..16].to_owned(),
+            by: by(principal),
         };
         let key = content_hash(format!("{partition}/{turn}").as_bytes());
         self.records.put(PARTITION, &key, &body(&feedback)?, Precondition::Always, Some(self.keep)).await.map(|_| ())

@@ -5,6 +5,7 @@
 //! A conversation is one record with the number of its turns; a turn is one record beside it. Who wants to add a turn first
 //! takes the next number by replacing the conversation's record, so of many writers each gets a number of its own.
 
+mod erase;
 pub mod feedback;
 pub mod once;
 mod open_turn;

@@ -270,6 +270,15 @@ impl Index {
         }
     }
 
+    /// Leaves nothing of deleted passages in the index's files, but in those younger than `grace`; begins nothing after
+    /// `until`. A search service deletes by itself.
+    pub async fn purge(&self, grace: Duration, until: Instant) -> Result<Tidied> {
+        match &self.backend {
+            Backend::Segments(segments) => segments.purge(grace, until).await,
+            Backend::AzureSearch(search) => search.tidy(grace, until).await,
+        }
+    }
+
     /// The index in numbers.
     pub async fn status(&self) -> Result<IndexStatus> {
         let segments = match &self.backend {

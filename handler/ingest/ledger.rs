@@ -355,6 +355,16 @@ impl Ledger {
         .await
     }
 
+    /// Forgets who brought a document that is gone.
+    pub async fn disown(&self, row: &LedgerRow) -> Result<()> {
+        self.update(&row.id, &row.name, |row| {
+            row.owner = None;
+            row.readers.clear();
+        })
+        .await
+        .map(|_| ())
+    }
+
     /// Says that a document is gone. One that was never seen gets no row.
     pub async fn delete(&self, id: &DocumentId, name: &str) -> Result<()> {
         if self.get(id).await?.is_none_or(|row| row.state == State::Deleted) {

@@ -40,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ingest",
             "index",
             "models",
+            "privacy",
             "stores",
         ],
     ),
@@ -69,6 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("actions", &["audit", "chat", "index", "stores"]),
     ("audit", &["stores"]),
     ("cache", &[]),
+    ("privacy", &["access", "actions", "audit", "conversations", "index", "ingest", "stores"]),
     (
         "app",
         &[

@@ -63,6 +63,7 @@ mod merging;
 mod models;
 mod package;
 mod page;
+mod privacy;
 mod record_stores;
 mod rerank;
 mod rights;

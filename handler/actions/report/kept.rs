@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Format, ReportFile};
 use crate::document::{Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
-use crate::stores::blobs::{BlobStore, Condition, PutOptions};
+use crate::stores::blobs::{BlobStore, Condition, PutOptions, list_all};
 
 /// All reports.
 #[derive(Clone, Debug)]
@@ -72,6 +72,14 @@ impl Reports {
     pub async fn delete(&self, principal: &Principal, id: &str) -> Result<()> {
         check(id)?;
         self.store.delete(&name_of(principal, id)).await?.then_some(()).ok_or_else(unknown)
+    }
+
+    /// Deletes every report of a principal.
+    pub(in crate::actions) async fn erase(&self, principal: &Principal) -> Result<()> {
+        for blob in list_all(&self.store, &name_of(principal, "")).await? {
+            self.store.delete(&blob.name).await?;
+        }
+        Ok(())
     }
 
     /// Where they are, for people.

@@ -52,6 +52,9 @@ struct MaintainArgs {
     /// Leave files alone that are younger than this
     #[arg(long, value_name = "SECONDS", default_value_t = COLLECT_GRACE.as_secs())]
     grace: u64,
+    /// Also write every segment anew that holds a deleted passage, so that nothing of it is left in the files
+    #[arg(long)]
+    purge: bool,
 }
 
 impl IndexArgs {
@@ -74,15 +77,18 @@ pub(super) async fn run(app: &App, args: IndexArgs, json: bool) -> Result<ExitCo
 
 async fn maintain(app: &App, args: &MaintainArgs, json: bool) -> Result<ExitCode> {
     let before = app.index.status().await?;
-    let tidied = app.index.tidy(Duration::from_secs(args.grace), Instant::now() + COMMAND_TIME).await?;
+    let (grace, until) = (Duration::from_secs(args.grace), Instant::now() + COMMAND_TIME);
+    let purged = if args.purge { app.index.purge(grace, until).await?.merged_segments } else { 0 };
+    let tidied = app.index.tidy(grace, until).await?;
     let after = app.index.status().await?;
     if json {
-        let merged = json!({"merged_segments": tidied.merged_segments, "collected_files": tidied.collected_files});
+        let merged =
+            json!({"merged_segments": tidied.merged_segments + purged, "collected_files": tidied.collected_files});
         println!("{}", json!({"did": merged, "before": before, "after": after}));
     } else {
         println!(
             "{} segments merged, {} files deleted; {} segments of {} bytes are now {} of {}",
-            tidied.merged_segments,
+            tidied.merged_segments + purged,
             tidied.collected_files,
             before.segments,
             before.size_bytes,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use tantivy::{DocAddress, TantivyDocument};
 
-use super::manifest::Place;
+use super::manifest::{Manifest, Place};
 use super::segment::{self, Batch, StoredEmbedding};
 use super::snapshot::{SegmentVectors, Snapshot};
 use super::{SegmentIndex, blocking, tiers};
@@ -39,11 +39,29 @@ impl SegmentIndex {
         Ok(Tidied { merged_segments, collected_files })
     }
 
+    /// Writes every segment anew that holds a passage nobody can find, so that nothing of it is left; for the rest as
+    /// [`Self::tidy`].
+    pub async fn purge(&self, grace: Duration, until: Instant) -> Result<Tidied> {
+        let mut merged_segments = 0;
+        while Instant::now() < until {
+            match self.rewrite(tiers::worth_purging).await? {
+                0 => break,
+                merged => merged_segments += merged,
+            }
+        }
+        let collected_files = self.collect(grace).await?;
+        Ok(Tidied { merged_segments, collected_files })
+    }
+
     /// One merge; how many segments went into it.
     pub(super) async fn merge(&self) -> Result<usize> {
+        self.rewrite(tiers::worth_merging).await
+    }
+
+    async fn rewrite(&self, choose: impl Fn(&Manifest) -> Vec<String>) -> Result<usize> {
         // Every byte is looked at first: a merge would give damage a good checksum.
         let snapshot = self.looked_over().await?;
-        let old = tiers::worth_merging(&snapshot.manifest);
+        let old = choose(&snapshot.manifest);
         if old.is_empty() {
             return Ok(0);
         }

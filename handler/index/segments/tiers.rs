@@ -39,6 +39,25 @@ pub fn worth_merging(manifest: &Manifest) -> Vec<String> {
     chosen.into_iter().map(|(_, segment)| segment.id.clone()).collect()
 }
 
+/// Ids of segments that hold a passage nobody can find, as many as fit into one merge; none when there are none.
+pub fn worth_purging(manifest: &Manifest) -> Vec<String> {
+    let live = live_passages(manifest);
+    let holds_dead = |segment: &&SegmentEntry| {
+        live.get(segment.id.as_str()).copied().unwrap_or(0) < segment.passages
+            && !manifest.unread.contains_key(&segment.id)
+    };
+    let Some(first) = manifest.segments.iter().find(holds_dead) else { return Vec::new() };
+    let (mut rows, mut bytes) = (0, 0);
+    let alike = manifest.segments.iter().filter(holds_dead).filter(|segment| segment.embedding == first.embedding);
+    let fitting = alike.take_while(|segment| {
+        let is_first = rows == 0 && bytes == 0;
+        rows += live.get(segment.id.as_str()).copied().unwrap_or(0);
+        bytes += segment.size_bytes();
+        is_first || rows <= MERGE_ROWS && bytes <= MERGE_BYTES
+    });
+    fitting.map(|segment| segment.id.clone()).collect()
+}
+
 /// How many of the segments, smallest first, are similar enough to be merged.
 fn similar(segments: &[(u64, &SegmentEntry)]) -> usize {
     let (mut rows, mut bytes) = (0, 0);
@@ -114,6 +133,13 @@ mod tests {
         let chosen = worth_merging(&manifest(&segments));
         assert_eq!(chosen.len(), 8);
         assert!(!chosen.contains(&"s07".to_owned()));
+    }
+
+    #[test]
+    fn one_dead_passage_is_enough_to_purge_a_segment() {
+        assert!(worth_purging(&manifest(&[(10, 10, None), (5_000, 5_000, None)])).is_empty());
+        let some = manifest(&[(10, 10, None), (4_999, 5_000, None), (0, 3, Some("m")), (9, 10, None)]);
+        assert_eq!(worth_purging(&some), ["s01", "s03"], "of one model at once");
     }
 
     #[test]

@@ -76,4 +76,9 @@ pub trait RecordStore: Debug + Send + Sync {
 
     /// The partitions that hold a record, in order.
     async fn partitions(&self) -> Result<Vec<String>>;
+
+    /// Leaves nothing of deleted records in files of ours. Stores that have none have nothing to do.
+    async fn settle(&self) -> Result<()> {
+        Ok(())
+    }
 }

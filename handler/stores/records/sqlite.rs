@@ -20,6 +20,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
+    PRAGMA secure_delete = ON;
     CREATE TABLE IF NOT EXISTS records (
         partition  TEXT NOT NULL,
         id         TEXT NOT NULL,
@@ -163,6 +164,15 @@ impl RecordStore for SqliteRecords {
                 .map_err(unavailable)?;
             let names = select.query_map([now_ms], |row| row.get(0)).map_err(unavailable)?;
             names.collect::<Result<Vec<String>, _>>().map_err(unavailable)
+        })
+        .await
+    }
+
+    async fn settle(&self) -> Result<()> {
+        self.blocking(|connection, now_ms| {
+            connection.execute("DELETE FROM records WHERE expires_ms <= ?1", [now_ms]).map_err(unavailable)?;
+            // The log of changes holds what was there before; others who write at this moment keep it from being emptied.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(unavailable)
         })
         .await
     }
