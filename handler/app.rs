@@ -16,6 +16,7 @@ use crate::cache::Cache;
 use crate::cache::redis::Redis;
 use crate::chat::kept::KeptAnswers;
 use crate::chat::retriever::Retriever;
+use crate::chat::rewrite::Rewriter;
 use crate::chat::{Chat, ChatSettings};
 use crate::clock::Clock;
 use crate::config::{BlobHome, Config, RecordHome};
@@ -134,7 +135,8 @@ impl App {
         let kept = (!config.cache.answer_time.is_zero())
             .then(|| KeptAnswers { cache: Arc::clone(&cache), time: config.cache.answer_time });
         let settings = chat_settings(&config);
-        let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings, kept });
+        let rewriter = Rewriter::new(config.answer_timeout);
+        let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings, kept, rewriter });
         let backups = Backups {
             store: open_blobs(&config.backups)?,
             // What a search service keeps is not ours to copy; it is made anew from the documents.
@@ -229,6 +231,8 @@ fn chat_settings(config: &Config) -> ChatSettings {
     ChatSettings {
         passages: config.chat_passages,
         max_answer_tokens: config.max_answer_tokens,
+        context_tokens: config.chat_context_tokens,
+        rewrites: config.rewrites_questions,
         evidence_threshold: config.evidence_threshold,
         evidence_similarity: config.evidence_similarity,
         links: config.links.clone(),

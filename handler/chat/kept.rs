@@ -36,14 +36,19 @@ impl KeptAnswers {
     pub async fn key(&self, chat: &Chat, principal: &Principal, request: &ChatRequest) -> Result<Option<AnswerKey>> {
         let Some(state) = chat.retriever.index().state().await? else { return Ok(None) };
         let history: Vec<(Role, &str)> = request.history.iter().map(|turn| (turn.role, turn.text.as_str())).collect();
-        let asked = (principal.readers(), request.question.as_str(), history, &request.filter, request.passages);
+        let wanted = (&request.filter, request.passages, request.wants_follow_ups);
+        let asked = (principal.readers(), request.question.as_str(), history, wanted);
         // The settings of answering are numbers and the hosts of links.
         let by = (chat.model.name(), prompt::version(), format!("{:?}", chat.settings), chat.retriever.describe());
         Ok(Some(AnswerKey { key: Key::of("answer", &(asked, by, &state)), state }))
     }
 
-    /// The answer, if it is there, else the turn to make it; neither when somebody else takes long to make it.
-    pub async fn known(&self, key: &AnswerKey) -> (Option<Turn>, Option<Vec<ChatEvent>>) {
+    /// The answer, if it is there, else the turn to make it; neither when somebody else takes long to make it, or when an
+    /// answer of a moment ago will not do.
+    pub async fn known(&self, key: &AnswerKey, is_fresh: bool) -> (Option<Turn>, Option<Vec<ChatEvent>>) {
+        if is_fresh {
+            return (None, None);
+        }
         if let Some(events) = self.cache.get(&key.key).await {
             return (None, Some(events));
         }

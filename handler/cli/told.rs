@@ -24,7 +24,7 @@ pub(super) async fn tell(
                 finish(&text, &done, json, more);
                 return Ok(!done.abstained);
             }
-            ChatEvent::Context(_) | ChatEvent::Usage(_) => continue,
+            ChatEvent::Context(_) | ChatEvent::Usage(_) | ChatEvent::FollowUps(_) => continue,
         };
         if !json {
             print!("{said}");

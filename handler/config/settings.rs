@@ -228,6 +228,16 @@ pub const SETTINGS: &[Setting] = &[
     plain("MAX_MESSAGE_LENGTH", "1000", "Characters of a question."),
     plain("MAX_ANSWER_TOKENS", "800", "Tokens a model may answer with."),
     plain(
+        "CHAT_CONTEXT_TOKENS",
+        "8000",
+        "Tokens, by estimate, of all that the chat model is given and answers at once. Where there is too much, the oldest words of a conversation and the weakest passages are left out.",
+    ),
+    plain(
+        "REWRITE_QUESTIONS",
+        "on",
+        "`on` has the chat model put a question of a conversation into words that can be searched alone, for 3 seconds at most; `off` searches it as it is, or with the one before it.",
+    ),
+    plain(
         "EVIDENCE_THRESHOLD",
         "0.5",
         "Share of a question's weighted words that the passages must hold, else the answer is that nobody knows.",

@@ -32,6 +32,9 @@ pub struct Provenance {
     pub retrieval: String,
     /// What was searched for.
     pub query: String,
+    /// Whether a model put it into these words.
+    #[serde(default)]
+    pub is_rewritten: bool,
     /// The passages that the answer could draw on.
     pub passages: Vec<String>,
     /// The instructions that the model was given, as a word that changes with them.
@@ -101,11 +104,13 @@ impl StoredTurn {
                     .and_then(|word| word.as_str().map(str::to_owned))
                     .unwrap_or_default();
                 self.provenance.query.clone_from(&context.query);
+                self.provenance.is_rewritten = context.is_rewritten;
                 self.provenance.passages = context.passages.iter().map(|cited| cited.passage.id.clone()).collect();
             }
             ChatEvent::Text(text) => answer.push_str(text),
             ChatEvent::Citation(citation) => answer.push_str(&format!(" [{}]", citation.number)),
             ChatEvent::Usage(usage) => self.provenance.usage = Some(*usage),
+            ChatEvent::FollowUps(_) => {}
             ChatEvent::Done(done) => {
                 self.state = TurnState::Complete;
                 self.citations.clone_from(&done.citations);

@@ -68,16 +68,23 @@ pub enum Speaker {
 
 /// One message to a model.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Whose words these are.
-    pub speaker: Speaker,
-    /// The words.
-    pub text: String,
+pub enum Message {
+    /// Words, and whose they are.
+    Said(Speaker, String),
+}
+
+impl Message {
+    /// Words of somebody.
+    pub fn said(speaker: Speaker, text: impl Into<String>) -> Self {
+        Self::Said(speaker, text.into())
+    }
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("speaker", &self.speaker).field("bytes", &self.text.len()).finish()
+        match self {
+            Self::Said(speaker, text) => write!(f, "Said({speaker:?}, {} bytes)", text.len()),
+        }
     }
 }
 
@@ -122,6 +129,17 @@ pub enum Finish {
     Truncated,
 }
 
+/// An answer read to its end.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Whole {
+    /// The words.
+    pub text: String,
+    /// What it cost, if the server told.
+    pub usage: Option<Usage>,
+    /// Why it is over.
+    pub finish: Finish,
+}
+
 /// The tokens of one answer, as the server counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
@@ -129,4 +147,14 @@ pub struct Usage {
     pub prompt_tokens: u32,
     /// Tokens of the answer.
     pub completion_tokens: u32,
+}
+
+impl Usage {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+        }
+    }
 }

@@ -82,6 +82,8 @@ pub enum EmbeddingReply {
 /// What the handlers and the test both see.
 struct Shared {
     replies: Mutex<VecDeque<Reply>>,
+    /// What the next requests to reword a question get instead of the question itself.
+    rewrites: Mutex<VecDeque<Reply>>,
     /// What the next requests for embeddings get instead of a good answer.
     embedding_replies: Mutex<VecDeque<EmbeddingReply>>,
     /// What every request for embeddings gets that finds nothing in line.
@@ -107,6 +109,7 @@ impl FakeOpenAi {
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             replies: Mutex::default(),
+            rewrites: Mutex::default(),
             embedding_replies: Mutex::default(),
             habit: Mutex::default(),
             manner: Mutex::default(),
@@ -141,6 +144,11 @@ impl FakeOpenAi {
     /// Puts an answer in line. A request that finds none in line is answered with status 500.
     pub fn push(&self, reply: impl Into<Reply>) {
         lock(&self.shared.replies).push_back(reply.into());
+    }
+
+    /// Puts an answer in line for a request to reword a question. One that finds none in line gets the question back.
+    pub fn push_rewrite(&self, reply: impl Into<Reply>) {
+        lock(&self.shared.rewrites).push_back(reply.into());
     }
 
     /// From now on every question that finds no answer in line is answered like this.
@@ -243,13 +251,25 @@ async fn complete(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    if let Some(question) = question_to_reword(&body) {
+        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
+        let reply = lock(&shared.rewrites).pop_front();
+        return script::play(reply.unwrap_or_else(|| Script::new(&[&question]).into()), shared).await;
+    }
     let habitual = lock(&shared.manner).map(|habit| habit.answer(&body).into());
     lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
     shared.arrived.notify_one();
     let reply = lock(&shared.replies).pop_front().or(habitual);
     let reply = reply.unwrap_or_else(|| Refusal::new(500, json!({"error": {"message": "no answer in line"}})).into());
     script::play(reply, shared).await
+}
+
+/// The question of a request to put it into other words.
+pub fn question_to_reword(body: &Value) -> Option<String> {
+    let said = |at: usize| body["messages"][at]["content"].as_str();
+    said(0).filter(|instructions| instructions.starts_with("You put the last question"))?;
+    said(1)?.rsplit_once("Last question: ").map(|(_, question)| question.to_owned())
 }
 
 async fn embed(

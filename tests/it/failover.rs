@@ -42,7 +42,7 @@ fn with_key() -> Authorization {
 
 /// The words of the answer, or how asking failed.
 async fn ask_within(model: &OpenAiModel, time: Duration) -> Result<String, ErrorKind> {
-    let messages = vec![Message { speaker: Speaker::User, text: "How many days?".to_owned() }];
+    let messages = vec![Message::said(Speaker::User, "How many days?")];
     let request = ModelRequest { messages, max_answer_tokens: 77, deadline: Instant::now() + time };
     let mut stream = pin!(model.stream(request));
     let mut text = String::new();

@@ -22,6 +22,7 @@ mod stand_in;
 mod support;
 
 mod actions;
+mod asking;
 mod azure;
 mod azure_search;
 mod backup;

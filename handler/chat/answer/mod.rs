@@ -10,22 +10,19 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::chat::citation::{CitationChecker, Piece, Verdict};
 use crate::chat::evidence::{Analyze, PassageTerms, coverage};
+use crate::chat::follow_ups::FollowUpScanner;
+use crate::chat::language::Language;
 use crate::chat::outgoing::OutgoingFilter;
-use crate::chat::prompt;
+use crate::chat::outgoing::allowlist::LinkAllowlist;
 use crate::chat::retrieve::{Retrieved, retrieve};
-use crate::chat::{Chat, ChatEvent, ChatRequest, CitedPassage, Done};
+use crate::chat::rewrite::Rewritten;
+use crate::chat::{Chat, ChatEvent, ChatRequest, CitedPassage, Done, Turn};
+use crate::chat::{budget, prompt};
 use crate::document::{Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::extractive::{Extract, Material, extract};
-use crate::models::{ChatModel, Finish, ModelEvent, ModelRequest};
+use crate::models::{ChatModel, Finish, ModelEvent, ModelRequest, Usage};
 use crate::telemetry::{calls, metrics};
-
-/// The answer when the documents do not say.
-pub const ABSTENTION: &str = "I don't know: the documents I may read do not say.";
-
-/// What follows an answer of a model in which nothing could be traced to a passage.
-pub const UNSUPPORTED: &str =
-    "\n\n(None of this could be traced to a passage in the documents. Please check it before relying on it.)";
 
 /// Answers a question as `principal`; with what was answered a moment ago, when the same may read the same and nothing has
 /// changed since.
@@ -46,7 +43,7 @@ pub fn answer(
             }
             return;
         };
-        let (turn, known) = timeout_at(deadline, kept.known(&key)).await.map_err(|_| too_late())?;
+        let (turn, known) = timeout_at(deadline, kept.known(&key, request.is_fresh)).await.map_err(|_| too_late())?;
         if let Some(events) = known {
             for event in events {
                 yield event;
@@ -78,19 +75,51 @@ fn answer_anew(
     deadline: Instant,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send {
     async_stream::try_stream! {
-        let found = timeout_at(deadline, retrieve(&chat.retriever, &principal, &request, &chat.settings));
-        let found = found.map_err(|_| too_late()).await??;
+        let rewritten = rewritten(chat, &request).await;
+        let query = rewritten.as_ref().map(|rewritten| rewritten.query.as_str());
+        let found = timeout_at(deadline, retrieve(&chat.retriever, &principal, &request, query, &chat.settings));
+        let mut found = found.map_err(|_| too_late()).await??;
+        let history = shown(chat, &request, &mut found);
         yield ChatEvent::Context(found.context.clone());
         let analyze = |text: &str| -> Vec<String> { chat.retriever.index().analyze(text).into_iter().map(|token| token.term).collect() };
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &analyze)).collect();
-        let words = if is_enough(chat, &found, &terms) { words(chat, &request, &found, &analyze, deadline) } else { None };
-        let checker = CitationChecker::new(&found.context.passages, &terms, &analyze, chat.settings.citation_support);
+        let is_enough = is_enough(chat, &found, &terms);
+        let words = if is_enough { words(chat, &request, history, &found, &analyze, deadline) } else { None };
+        let mut checker = CitationChecker::new(request.question.as_str(), &analyze, chat.settings.citation_support);
+        checker.add(&found.context.passages, terms);
         let known = found.context.passages.iter().map(|cited| cited.passage.text.as_str());
-        let filter = OutgoingFilter::new(&chat.settings.links, known.collect());
-        for await event in told(words, checker, filter, chat.model.name()) {
+        let outlet = Outlet {
+            checker,
+            filter: OutgoingFilter::new(&chat.settings.links, known.collect()),
+            follow_ups: FollowUpScanner::new(request.wants_follow_ups),
+        };
+        let spent = rewritten.and_then(|rewritten| rewritten.usage);
+        for await event in told(words, outlet, Telling { model: chat.model.name(), links: &chat.settings.links, request: &request, spent }) {
             yield event?;
         }
     }
+}
+
+/// The question in the words of a model, where there is one and the question has a history.
+async fn rewritten(chat: &Chat, request: &ChatRequest) -> Option<Rewritten> {
+    match &chat.model {
+        ChatModel::OpenAi(model) if chat.settings.rewrites => {
+            chat.rewriter.rewrite(model, chat.retriever.index(), request).await
+        }
+        _ => None,
+    }
+}
+
+/// The history that a model is shown. Passages that find no room beside it are taken out of what was found, so that nothing
+/// is cited that the model has not seen.
+fn shown<'a>(chat: &Chat, request: &'a ChatRequest, found: &mut Retrieved) -> &'a [Turn] {
+    if matches!(chat.model, ChatModel::Extractive) {
+        return &[];
+    }
+    let room = budget::room(request, &chat.settings, prompt::tokens(request));
+    let history = budget::history(request, &chat.settings, room);
+    budget::fit(&mut found.context.passages, history, room);
+    history
 }
 
 /// Whether the passages are worth an answer. Where a model words it, they may also say the same as the question in other
@@ -107,6 +136,7 @@ fn is_enough(chat: &Chat, found: &Retrieved, terms: &[PassageTerms]) -> bool {
 fn words<'a>(
     chat: &'a Chat,
     request: &ChatRequest,
+    history: &[Turn],
     found: &Retrieved,
     analyze: &Analyze<'_>,
     deadline: Instant,
@@ -114,7 +144,7 @@ fn words<'a>(
     match &chat.model {
         ChatModel::Extractive => quoted(request, found, analyze),
         ChatModel::OpenAi(model) => {
-            let messages = prompt::messages(request, &found.context.passages, &chat.settings, &prompt::random_code());
+            let messages = prompt::messages(request, history, &found.context.passages, &prompt::random_code());
             let request = ModelRequest { messages, max_answer_tokens: chat.settings.max_answer_tokens, deadline };
             Some(calls::outside("model", "chat").with_model(model.name()).stream(model.stream(request).boxed()))
         }
@@ -142,45 +172,84 @@ fn quoted<'a>(
     Some(stream::iter(events).boxed())
 }
 
+/// What the words of a model pass on their way out.
+struct Outlet<'a> {
+    follow_ups: FollowUpScanner,
+    checker: CitationChecker<'a>,
+    filter: OutgoingFilter<'a>,
+}
+
+impl Outlet<'_> {
+    fn push(&mut self, words: &str) -> Vec<ChatEvent> {
+        let words = self.follow_ups.push(words);
+        let pieces = self.checker.push(&words);
+        pieces.into_iter().flat_map(|piece| outgoing(piece, &mut self.filter)).collect()
+    }
+
+    /// What was still held back, the verdict on the whole, and the questions that could come next.
+    fn finish(mut self, links: &LinkAllowlist) -> (Vec<ChatEvent>, Verdict, Vec<String>) {
+        let held = self.follow_ups.finish();
+        let mut pieces = self.checker.push(&held);
+        let (last, verdict) = self.checker.finish();
+        pieces.extend(last);
+        let mut events: Vec<ChatEvent> =
+            pieces.into_iter().flat_map(|piece| outgoing(piece, &mut self.filter)).collect();
+        events.extend(text(self.filter.finish()));
+        (events, verdict, self.follow_ups.questions(links))
+    }
+}
+
+/// What an answer is told with.
+struct Telling<'a> {
+    model: &'a str,
+    links: &'a LinkAllowlist,
+    request: &'a ChatRequest,
+    /// What was spent before the first word.
+    spent: Option<Usage>,
+}
+
 /// Words into events, every citation checked. No words means that the documents do not say.
 fn told<'a>(
     words: Option<BoxStream<'a, Result<ModelEvent>>>,
-    mut checker: CitationChecker<'a>,
-    mut filter: OutgoingFilter<'a>,
-    model: &'a str,
+    mut outlet: Outlet<'a>,
+    telling: Telling<'a>,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send + 'a {
     async_stream::try_stream! {
+        let model = telling.model;
         let has_words = words.is_some();
         let mut finish = Finish::Complete;
-        let mut usage = None;
+        let mut usage = telling.spent;
         for await event in words.unwrap_or_else(|| stream::empty().boxed()) {
             match event? {
                 ModelEvent::Text(text) => {
-                    for event in checker.push(&text).into_iter().flat_map(|piece| outgoing(piece, &mut filter)) {
+                    for event in outlet.push(&text) {
                         yield event;
                     }
                 }
-                ModelEvent::Usage(spent) => {
-                    metrics::tokens("prompt", model, spent.prompt_tokens.into());
-                    metrics::tokens("completion", model, spent.completion_tokens.into());
-                    usage = Some(spent);
-                }
+                ModelEvent::Usage(spent) => usage = Some(usage.unwrap_or_default().plus(spent)),
                 ModelEvent::Finished(how) => finish = how,
             }
         }
-        let (rest, verdict) = checker.finish();
-        let rest = rest.into_iter().flat_map(|piece| outgoing(piece, &mut filter)).collect::<Vec<_>>();
-        for event in rest.into_iter().chain(text(filter.finish())) {
+        if let Some(spent) = usage {
+            metrics::tokens("prompt", model, spent.prompt_tokens.into());
+            metrics::tokens("completion", model, spent.completion_tokens.into());
+        }
+        let (rest, verdict, follow_ups) = outlet.finish(telling.links);
+        for event in rest {
             yield event;
         }
-        if let Some(ending) = ending(has_words, &verdict)? {
-            yield ChatEvent::Text(ending.to_owned());
+        if let Some(ending) = ending(has_words, &verdict, telling.request)? {
+            yield ChatEvent::Text(ending);
         }
         if let Some(spent) = usage {
             yield ChatEvent::Usage(spent);
         }
+        let is_abstention = !has_words || verdict.declined && verdict.citations.is_empty();
+        if telling.request.wants_follow_ups {
+            yield ChatEvent::FollowUps(if is_abstention { Vec::new() } else { follow_ups });
+        }
         yield ChatEvent::Done(Done {
-            abstained: !has_words || verdict.declined && verdict.citations.is_empty(),
+            abstained: is_abstention,
             truncated: finish == Finish::Truncated,
             citations: verdict.citations,
             dropped_citations: verdict.dropped,
@@ -189,13 +258,17 @@ fn told<'a>(
     }
 }
 
-/// What has to be added to an answer, seen its check. A model that said nothing at all has failed.
-fn ending(has_words: bool, verdict: &Verdict) -> Result<Option<&'static str>> {
+/// What has to be added to an answer, seen its check, in the language of the question. A model that said nothing at all has
+/// failed.
+fn ending(has_words: bool, verdict: &Verdict, request: &ChatRequest) -> Result<Option<String>> {
+    let language = Language::of(request.question.as_str()).unwrap_or(Language::English);
     match verdict {
-        _ if !has_words => Ok(Some(ABSTENTION)),
-        Verdict { has_text: false, declined: true, .. } => Ok(Some(ABSTENTION)),
+        _ if !has_words => Ok(Some(language.abstention().to_owned())),
+        Verdict { has_text: false, declined: true, .. } => Ok(Some(language.abstention().to_owned())),
         Verdict { has_text: false, .. } => Err(Error::new(ErrorKind::ModelFailed, "the model gave no answer")),
-        Verdict { declined: false, citations, .. } if citations.is_empty() => Ok(Some(UNSUPPORTED)),
+        Verdict { declined: false, citations, .. } if citations.is_empty() => {
+            Ok(Some(format!("\n\n{}", language.unsupported())))
+        }
         _ => Ok(None),
     }
 }

@@ -7,7 +7,6 @@ use crate::chat::question::Question;
 use crate::chat::retriever::Retrieval;
 use crate::chat::{ChatSettings, Context};
 use crate::index::Token;
-use crate::index::filter::Filter;
 use crate::models::Usage;
 use crate::models::fixture::{self, passage};
 
@@ -27,11 +26,17 @@ fn found(question: &str) -> (ChatRequest, Retrieved) {
         fixture::tokens(question).into_iter().map(|(term, start, end)| Token { term, start, end }).collect();
     let terms = question_terms(question, 0, &tokens, &[]);
     let asked = Question::parse(question, 1_000).expect("a question");
-    let request = ChatRequest { question: asked, history: Vec::new(), filter: Filter::default(), passages: None };
+    let request = ChatRequest::of(asked);
     (
         request,
         Retrieved {
-            context: Context { passages, generation: 7, query: question.to_owned(), retrieval: Retrieval::Lexical },
+            context: Context {
+                passages,
+                generation: 7,
+                query: question.to_owned(),
+                is_rewritten: false,
+                retrieval: Retrieval::Lexical,
+            },
             terms,
             similarity: None,
         },
@@ -47,17 +52,23 @@ fn covers(found: &Retrieved) -> bool {
 }
 
 async fn events(found: &Retrieved, words: Option<Vec<Result<ModelEvent>>>) -> Result<Vec<ChatEvent>> {
-    let terms = passage_terms(found);
-    let checker = CitationChecker::new(
-        &found.context.passages,
-        &terms,
-        &fixture::terms,
-        ChatSettings::default().citation_support,
-    );
+    events_of(&ChatRequest::of(Question::parse("How many days?", 100)?), found, words).await
+}
+
+async fn events_of(
+    request: &ChatRequest,
+    found: &Retrieved,
+    words: Option<Vec<Result<ModelEvent>>>,
+) -> Result<Vec<ChatEvent>> {
+    let support = ChatSettings::default().citation_support;
+    let mut checker = CitationChecker::new(request.question.as_str(), &fixture::terms, support);
+    checker.add(&found.context.passages, passage_terms(found));
     let words = words.map(|words| stream::iter(words).boxed());
     let links = LinkAllowlist::default();
     let filter = OutgoingFilter::new(&links, Vec::new());
-    let events: Vec<Result<ChatEvent>> = told(words, checker, filter, "scripted").collect().await;
+    let outlet = Outlet { checker, filter, follow_ups: FollowUpScanner::new(request.wants_follow_ups) };
+    let telling = Telling { model: "scripted", links: &links, request, spent: None };
+    let events: Vec<Result<ChatEvent>> = told(words, outlet, telling).collect().await;
     events.into_iter().collect()
 }
 
@@ -72,7 +83,7 @@ fn summary(events: &[ChatEvent]) -> (String, &Done) {
         match event {
             ChatEvent::Text(more) => text.push_str(more),
             ChatEvent::Citation(citation) => text.push_str(&format!("{{{}}}", citation.number)),
-            ChatEvent::Context(_) | ChatEvent::Usage(_) | ChatEvent::Done(_) => {}
+            _ => {}
         }
     }
     let done = events.last().and_then(|event| match event {
@@ -106,7 +117,7 @@ async fn abstains_without_words_and_cites_nothing() {
     assert!(quoted(&request, &found, &fixture::terms).is_none());
     let events = events(&found, None).await.expect("an answer");
     let (text, done) = summary(&events);
-    assert_eq!(text, ABSTENTION);
+    assert_eq!(text, Language::English.abstention());
     assert!(done.abstained && done.citations.is_empty());
 }
 
@@ -134,7 +145,7 @@ async fn says_so_when_nothing_can_be_traced() {
     let (_, found) = found("How many days?");
     let events = events(&found, Some(vec![says("You get 40 days of annual leave [1].")])).await.expect("an answer");
     let (text, done) = summary(&events);
-    assert_eq!(text, format!("You get 40 days of annual leave.{UNSUPPORTED}"));
+    assert_eq!(text, format!("You get 40 days of annual leave.\n\n{}", Language::English.unsupported()));
     assert_eq!((done.abstained, done.dropped_citations), (false, 1));
 }
 
@@ -145,7 +156,7 @@ async fn a_model_may_decline_but_not_be_silent() {
     let (text, done) = summary(&declined);
     assert_eq!((text.as_str(), done.abstained), ("Die Dokumente sagen es nicht.", true));
     let bare = events(&found, Some(vec![says("[0]")])).await.expect("an answer");
-    assert_eq!(summary(&bare).0, ABSTENTION);
+    assert_eq!(summary(&bare).0, Language::English.abstention());
     assert_eq!(events(&found, Some(Vec::new())).await.expect_err("silence").kind(), ErrorKind::ModelFailed);
 }
 
@@ -154,4 +165,30 @@ async fn a_failure_ends_the_answer() {
     let (_, found) = found("How many days?");
     let words = vec![says("You get "), Err(Error::new(ErrorKind::ModelFailed, "cut"))];
     assert_eq!(events(&found, Some(words)).await.expect_err("cut").kind(), ErrorKind::ModelFailed);
+}
+
+#[tokio::test]
+async fn what_the_product_says_is_in_the_language_of_the_question() {
+    let (_, found) = found("How many days?");
+    let asked = |question: &str| ChatRequest::of(Question::parse(question, 100).expect("a question"));
+    let abstained = events_of(&asked("Wie viele Monde hat der Mars?"), &found, None).await.expect("an answer");
+    assert_eq!(summary(&abstained).0, Language::German.abstention());
+    let made_up = Some(vec![says("Il y en a quarante.")]);
+    let unsupported = events_of(&asked("Combien de jours pour les fêtes ?"), &found, made_up).await.expect("an answer");
+    assert!(summary(&unsupported).0.ends_with(Language::French.unsupported()), "{unsupported:?}");
+}
+
+#[tokio::test]
+async fn questions_to_come_are_told_apart_from_the_answer() {
+    let (mut request, found) = found("How many days of annual leave?");
+    let words = || Some(vec![says("You get 25 days of annual leave [1].\n<<Who approves "), says("travel [2]?>>\n")]);
+    let plain = events_of(&request, &found, words()).await.expect("an answer");
+    assert!(summary(&plain).0.contains("<<") || summary(&plain).0.contains("< <"), "nobody asked for them");
+    request.wants_follow_ups = true;
+    let events = events_of(&request, &found, words()).await.expect("an answer");
+    assert_eq!(summary(&events).0, "You get 25 days of annual leave{1}.");
+    assert!(events.contains(&ChatEvent::FollowUps(vec!["Who approves travel?".to_owned()])), "{events:?}");
+    let declined = Some(vec![says("The documents do not say. [0]\n<<What else?>>")]);
+    let declined = events_of(&request, &found, declined).await.expect("an answer");
+    assert!(declined.contains(&ChatEvent::FollowUps(Vec::new())), "{declined:?}");
 }

@@ -12,7 +12,7 @@ pub fn whole(echo: &Echo, events: &[ChatEvent]) -> Value {
     json!({ "message": message, "context": context(&Gathered::of(events)), "session_state": echo.session_state })
 }
 
-/// The lines of one event: the context first, then the words.
+/// The lines of one event: the context first, then the words, last the questions that could come next.
 pub fn lines(echo: &Echo) -> impl FnMut(&ChatEvent) -> Option<Value> + Send {
     let session_state = echo.session_state.clone();
     move |event| {
@@ -25,6 +25,10 @@ pub fn lines(echo: &Echo) -> impl FnMut(&ChatEvent) -> Option<Value> + Send {
             }
             ChatEvent::Text(text) => said(text),
             ChatEvent::Citation(citation) => said(&inline(citation)),
+            ChatEvent::FollowUps(questions) => {
+                let delta = json!({ "role": "assistant" });
+                Some(json!({ "delta": delta, "context": { "followup_questions": questions } }))
+            }
             ChatEvent::Usage(_) | ChatEvent::Done(_) => None,
         }
     }
@@ -32,5 +36,5 @@ pub fn lines(echo: &Echo) -> impl FnMut(&ChatEvent) -> Option<Value> + Send {
 
 fn context(gathered: &Gathered) -> Value {
     let points = json!({ "text": gathered.texts() });
-    json!({ "data_points": points, "thoughts": gathered.thoughts(), "followup_questions": null })
+    json!({ "data_points": points, "thoughts": gathered.thoughts(), "followup_questions": gathered.follow_ups })
 }

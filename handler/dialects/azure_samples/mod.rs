@@ -25,8 +25,8 @@ pub(super) fn is_body(body: &Fields) -> bool {
     body.has("session_state")
 }
 
-/// Reads `messages`, the last of them the question, and of the overrides those that say where to look and how far. All
-/// others tune parts that are not there, and every frontend sends them all; they change nothing.
+/// Reads `messages`, the last of them the question, and of the overrides those that say where to look, how far, and whether
+/// questions that could come next are wanted. All others tune parts that are not there, and every frontend sends them all; they change nothing.
 pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
     let messages = fields::array(body.take("messages"), "messages", limits)?;
     let context = body.take("context");
@@ -35,6 +35,7 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
     let overrides = &context["overrides"];
     let filter = filter_of(&context["filter"], overrides)?;
     let passages = passages(&overrides["top"])?;
+    let wants_follow_ups = overrides["suggest_followup_questions"] == true;
     let conversation = fields::conversation(&context["conversation_id"], "context.conversation_id")?;
     let Some((last, earlier)) = messages.split_last() else {
         return Err(invalid("`messages` is empty"));
@@ -46,7 +47,8 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
     }
     let question = fields::question(&last["content"], &format!("messages[{at}].content"), limits)?;
     let echo = Echo { dialect: dialect_of(overrides), session_state, turn: None };
-    Ok(Decoded { request: ChatRequest { question, history, filter, passages }, conversation, echo })
+    let request = ChatRequest { history, filter, passages, wants_follow_ups, ..ChatRequest::of(question) };
+    Ok(Decoded { request, conversation, echo })
 }
 
 /// The requests are alike; only the settings that a frontend knows of tell how old it is. `use_agentic_knowledgebase` came
@@ -92,6 +94,7 @@ struct Gathered {
     found: Option<Context>,
     usage: Option<Usage>,
     model: Option<String>,
+    follow_ups: Option<Vec<String>>,
 }
 
 impl Gathered {
@@ -106,6 +109,7 @@ impl Gathered {
             ChatEvent::Context(found) => self.found = Some(found.clone()),
             ChatEvent::Usage(usage) => self.usage = Some(*usage),
             ChatEvent::Done(done) => self.model = Some(done.model.clone()),
+            ChatEvent::FollowUps(questions) => self.follow_ups = Some(questions.clone()),
             ChatEvent::Text(_) | ChatEvent::Citation(_) => {}
         }
     }

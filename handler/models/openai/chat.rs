@@ -17,7 +17,7 @@ use super::transport::Transport;
 use super::wire::{Chunk, RequestBody};
 use super::{OpenAiSettings, ServerState};
 use crate::error::Result;
-use crate::models::{ModelEvent, ModelRequest};
+use crate::models::{Finish, ModelEvent, ModelRequest, Whole};
 use crate::telemetry::calls;
 
 /// How often a call is tried before its first chunk, the first time included.
@@ -56,6 +56,20 @@ impl OpenAiModel {
     /// Whether one of its servers lets us in. Costs nothing.
     pub async fn ping(&self) -> Result<()> {
         self.transport.ping().await
+    }
+
+    /// Asks, and reads the answer to its end.
+    pub async fn whole(&self, request: ModelRequest) -> Result<Whole> {
+        let mut events = std::pin::pin!(self.stream(request));
+        let mut whole = Whole { text: String::new(), usage: None, finish: Finish::Truncated };
+        while let Some(event) = events.next().await {
+            match event? {
+                ModelEvent::Text(words) => whole.text.push_str(&words),
+                ModelEvent::Usage(usage) => whole.usage = Some(usage),
+                ModelEvent::Finished(finish) => whole.finish = finish,
+            }
+        }
+        Ok(whole)
     }
 
     /// Asks, and passes on what comes. Dropping the stream closes the connection, which ends the model's work too.

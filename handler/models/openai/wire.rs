@@ -50,11 +50,10 @@ fn set_max_tokens(body: &mut CreateChatCompletionRequest, limit: u32) {
 }
 
 fn message(message: &Message) -> ChatCompletionRequestMessage {
-    let text = message.text.as_str();
-    match message.speaker {
-        Speaker::System => ChatCompletionRequestSystemMessage::from(text).into(),
-        Speaker::User => ChatCompletionRequestUserMessage::from(text).into(),
-        Speaker::Assistant => ChatCompletionRequestAssistantMessage::from(text).into(),
+    match message {
+        Message::Said(Speaker::System, text) => ChatCompletionRequestSystemMessage::from(text.as_str()).into(),
+        Message::Said(Speaker::User, text) => ChatCompletionRequestUserMessage::from(text.as_str()).into(),
+        Message::Said(Speaker::Assistant, text) => ChatCompletionRequestAssistantMessage::from(text.as_str()).into(),
     }
 }
 
