@@ -61,13 +61,18 @@ impl KeptAnswers {
     /// Keeps an answer, if it is complete, found as well as it can be, and of the state of the index that its key says.
     pub async fn keep(&self, chat: &Chat, key: AnswerKey, mut events: Vec<ChatEvent>) -> Result<()> {
         let is_complete = matches!(events.last(), Some(ChatEvent::Done(done)) if !done.truncated);
+        // What was proposed is to be decided on once.
+        let proposes = |event: &ChatEvent| matches!(event, ChatEvent::ToolCall(used) if used.proposal.is_some());
+        let is_complete = is_complete && !events.iter().any(proposes);
         let found_well = matches!(events.first(), Some(ChatEvent::Context(context))
             if context.retrieval == chat.retriever.retrieval());
         if is_complete && found_well && chat.retriever.index().state().await? == Some(key.state) {
             // Nobody pays for it again.
             for event in &mut events {
-                if let ChatEvent::Usage(usage) = event {
-                    *usage = Usage::default();
+                match event {
+                    ChatEvent::Usage(usage) => *usage = Usage::default(),
+                    ChatEvent::Done(done) => done.cost = None,
+                    _ => {}
                 }
             }
             self.cache.put(key.key, &events, self.time).await;

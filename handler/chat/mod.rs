@@ -2,6 +2,7 @@
 //! `ChatEvent`s, the same for every wire format. It reads the index and asks a model; it never writes the index, and
 //! knows nothing of HTTP.
 
+pub mod agent;
 pub mod answer;
 pub mod budget;
 pub mod citation;
@@ -19,6 +20,7 @@ pub mod question;
 pub mod retrieve;
 pub mod retriever;
 pub mod rewrite;
+pub mod tools;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use self::outgoing::allowlist::LinkAllowlist;
 use self::question::Question;
 use self::retriever::{Retrieval, Retriever};
 use self::rewrite::Rewriter;
+use self::tools::{ToolUse, Toolbox};
 use crate::document::{DocumentId, DocumentName, Passage};
 use crate::index::filter::Filter;
 use crate::models::{ChatModel, Usage};
@@ -47,6 +50,8 @@ pub struct Chat {
     pub kept: Option<KeptAnswers>,
     /// What makes a question of a conversation one that can be searched alone.
     pub rewriter: Rewriter,
+    /// What a model may use while it answers.
+    pub tools: Toolbox,
 }
 
 /// The limits of answering. The defaults suit passages of about 1,000 characters and a model with 8,000 tokens or more.
@@ -66,6 +71,8 @@ pub struct ChatSettings {
     pub context_tokens: usize,
     /// Whether a model may reword a question that has a history before it is searched for.
     pub rewrites: bool,
+    /// How often a model may use tools before it has to answer; with 0 it has none.
+    pub tool_rounds: usize,
     /// The share of the question, weighted by how telling its words are, that the passages must cover to be worth an answer.
     pub evidence_threshold: f32,
     /// The cosine with a passage from which on the question's words need not be there, where a model words the answer. None:
@@ -75,6 +82,8 @@ pub struct ChatSettings {
     pub citation_support: f32,
     /// Where links of an answer may lead.
     pub links: LinkAllowlist,
+    /// What the model's tokens cost.
+    pub prices: Prices,
     /// When an answer has to be complete.
     pub timeout: Duration,
 }
@@ -89,12 +98,32 @@ impl Default for ChatSettings {
             max_answer_tokens: 800,
             context_tokens: 8_000,
             rewrites: true,
+            tool_rounds: 3,
             evidence_threshold: 0.5,
             evidence_similarity: None,
             citation_support: 0.4,
             links: LinkAllowlist::default(),
+            prices: Prices::default(),
             timeout: Duration::from_secs(60),
         }
+    }
+}
+
+/// What a million tokens of the model cost, in any currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Prices {
+    /// Of what it is given.
+    pub input: Option<f64>,
+    /// Of what it says.
+    pub output: Option<f64>,
+}
+
+impl Prices {
+    /// The cost of some tokens; none as long as a price is not named.
+    pub fn of(self, usage: Usage) -> Option<f64> {
+        let million = 1_000_000.0;
+        let (input, output) = (f64::from(usage.prompt_tokens), f64::from(usage.completion_tokens));
+        Some((input * self.input? + output * self.output?) / million)
     }
 }
 
@@ -153,8 +182,8 @@ pub enum Role {
     Assistant,
 }
 
-/// What happens while an answer is made: a context first, then texts and citations, then at most one usage and the questions
-/// that could come next, if they were wanted, then done.
+/// What happens while an answer is made: a context first, then texts and citations, and between them the tools that a model uses
+/// and what they find, then at most one usage and the questions that could come next, if they were wanted, then done.
 /// A failure ends the stream as an `Err` item instead.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChatEvent {
@@ -164,6 +193,10 @@ pub enum ChatEvent {
     Text(String),
     /// The words just said are supported by this passage. They end without white space: who shows the citation puts a gap.
     Citation(Citation),
+    /// The model has used a tool.
+    ToolCall(ToolUse),
+    /// A tool has found passages: the context again, with these at its end.
+    FoundMore(Context),
     /// What the model charged, for all of its calls together.
     Usage(Usage),
     /// Questions that could come next.
@@ -178,6 +211,8 @@ impl fmt::Debug for ChatEvent {
             Self::Context(context) => context.fmt(f),
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Citation(citation) => citation.fmt(f),
+            Self::ToolCall(used) => write!(f, "ToolCall({})", used.name),
+            Self::FoundMore(context) => write!(f, "FoundMore({context:?})"),
             Self::Usage(usage) => usage.fmt(f),
             Self::FollowUps(questions) => write!(f, "FollowUps({})", questions.len()),
             Self::Done(done) => done.fmt(f),
@@ -252,7 +287,7 @@ impl fmt::Debug for Citation {
 }
 
 /// How an answer ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Done {
     /// Whether the answer is that the documents do not say.
     pub abstained: bool,
@@ -265,4 +300,7 @@ pub struct Done {
     pub dropped_citations: usize,
     /// Who worded the answer.
     pub model: String,
+    /// What the model's tokens cost, where somebody has named their prices.
+    #[serde(default)]
+    pub cost: Option<f64>,
 }

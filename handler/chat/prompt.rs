@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use crate::chat::neighbours::in_reading_order;
 use crate::chat::{ChatRequest, CitedPassage, Role, Turn, rewrite};
-use crate::document::content_hash;
+use crate::document::{Passage, content_hash};
 use crate::models::{Message, Speaker};
 use crate::tokens::estimate;
 
@@ -53,18 +53,23 @@ pub fn random_code() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
+/// A passage with these of its words, as a model is given it after its number.
+pub fn written(passage: &Passage, words: &str) -> String {
+    let mut text = passage.source();
+    if passage.title != passage.name.file_name() {
+        text.push_str(&format!("\nTitle: {}", passage.title));
+    }
+    if !passage.heading_path.is_empty() {
+        text.push_str(&format!("\nUnder: {}", passage.heading_path.join(" > ")));
+    }
+    text + &format!("\n{words}\n")
+}
+
 fn question_with_passages(request: &ChatRequest, passages: &[CitedPassage], code: &str) -> String {
     let mut text = format!("passages {code}\n");
     for (cited, words) in in_reading_order(passages) {
-        let passage = &cited.passage;
-        write!(text, "\n[{}] {}", cited.number, passage.source()).expect("writing to a string cannot fail");
-        if passage.title != passage.name.file_name() {
-            write!(text, "\nTitle: {}", passage.title).expect("writing to a string cannot fail");
-        }
-        if !passage.heading_path.is_empty() {
-            write!(text, "\nUnder: {}", passage.heading_path.join(" > ")).expect("writing to a string cannot fail");
-        }
-        write!(text, "\n{words}\n").expect("writing to a string cannot fail");
+        write!(text, "\n[{}] {}", cited.number, written(&cited.passage, words))
+            .expect("writing to a string cannot fail");
     }
     write!(text, "\nend of passages {code}\n\nQuestion: {}", request.question.as_str())
         .expect("writing to a string cannot fail");
@@ -82,8 +87,10 @@ mod tests {
     }
 
     fn text(message: &Message) -> &str {
-        let Message::Said(_, text) = message;
-        text
+        match message {
+            Message::Said(_, text) => text,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn asked(request: &ChatRequest, deadline: Instant) -> ModelRequest {
         Message::said(Speaker::System, SYSTEM.trim_end().replace("{code}", &code)),
         Message::said(Speaker::User, text),
     ];
-    ModelRequest { messages, max_answer_tokens: MAX_TOKENS, deadline }
+    ModelRequest::of(messages, MAX_TOKENS, deadline)
 }
 
 /// The first line that says something, without the quotes that models put around it.

@@ -28,6 +28,7 @@ pub use self::records::RecordHome;
 use self::source::{Problem, Reader, Source};
 use crate::access::limits::LimitSettings;
 use crate::actions::ActionSettings;
+use crate::chat::Prices;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
 use crate::document::Principal;
 use crate::identity::Identity;
@@ -143,6 +144,10 @@ pub struct Config {
     pub chat_context_tokens: usize,
     /// Whether the chat model may reword questions before they are searched for.
     pub rewrites_questions: bool,
+    /// What a million tokens of the chat model cost.
+    pub chat_prices: Prices,
+    /// How often the chat model may use tools before it answers; with 0 it has none.
+    pub tool_rounds: usize,
     /// Share of a question's weighted terms the passages must hold.
     pub evidence_threshold: f32,
     /// Cosine with a passage that stands in for those terms where a model words the answer.
@@ -228,6 +233,8 @@ impl Config {
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
             chat_context_tokens: context_tokens(&mut reader),
             rewrites_questions: switch(&mut reader, "REWRITE_QUESTIONS"),
+            tool_rounds: tool_rounds(&mut reader),
+            chat_prices: models::chat_prices(&mut reader),
             evidence_threshold: fraction(&mut reader, "EVIDENCE_THRESHOLD", 0.5, 0.0..=1.0),
             evidence_similarity: evidence_similarity(&mut reader),
             links: links(&mut reader),
@@ -358,6 +365,11 @@ fn context_tokens(reader: &mut Reader<'_>) -> usize {
         reader.problem("MAX_ANSWER_TOKENS", "must be at most half of CHAT_CONTEXT_TOKENS");
     }
     usize::try_from(tokens).unwrap_or(usize::MAX)
+}
+
+fn tool_rounds(reader: &mut Reader<'_>) -> usize {
+    let rounds = bounded(reader, "MAX_TOOL_ROUNDS", 1, 10);
+    if switch(reader, "TOOLS") { rounds } else { 0 }
 }
 
 /// `on` or `off`.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::fields::{self, Fields, invalid};
 use super::{Decoded, Dialect, Echo, RequestLimits, follow_ups, inline, text_of};
+use crate::chat::tools::ToolUse;
 use crate::chat::{ChatEvent, ChatRequest, Context, Done, Role, filter};
 use crate::error::{Error, Result};
 use crate::models::Usage;
@@ -46,6 +47,8 @@ pub(super) fn whole(echo: &Echo, events: &[ChatEvent]) -> Value {
                 context["data_points"] = data_points(found);
                 thoughts.push(search_thought(found));
             }
+            ChatEvent::FoundMore(found) => context["data_points"] = data_points(found),
+            ChatEvent::ToolCall(used) => thoughts.push(tool_thought(used)),
             ChatEvent::Usage(usage) => thoughts.push(usage_thought(*usage)),
             ChatEvent::Done(done) => {
                 thoughts.push(answer_thought(done));
@@ -81,6 +84,8 @@ pub(super) fn line(echo: &Echo, event: &ChatEvent) -> Option<Value> {
         }
         ChatEvent::Text(text) => said(text),
         ChatEvent::Citation(citation) => said(&inline(citation)),
+        ChatEvent::FoundMore(found) => Some(json!({ "delta": {}, "context": { "data_points": data_points(found) } })),
+        ChatEvent::ToolCall(used) => Some(json!({ "delta": {}, "context": { "thoughts": [tool_thought(used)] } })),
         ChatEvent::Usage(usage) => Some(json!({ "delta": {}, "context": { "thoughts": [usage_thought(*usage)] } })),
         ChatEvent::FollowUps(questions) => Some(json!({ "delta": {}, "context": { "followup_questions": questions } })),
         ChatEvent::Done(done) => Some(json!({
@@ -127,6 +132,14 @@ fn search_thought(found: &Context) -> Value {
     })
 }
 
+fn tool_thought(used: &ToolUse) -> Value {
+    json!({
+        "title": "Tool",
+        "description": used.summary,
+        "props": { "name": used.name, "is_error": used.is_error, "proposal": used.proposal },
+    })
+}
+
 fn usage_thought(usage: Usage) -> Value {
     let total = usage.prompt_tokens.saturating_add(usage.completion_tokens);
     let spent = json!({ "prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total });
@@ -143,6 +156,7 @@ fn answer_thought(done: &Done) -> Value {
             "truncated": done.truncated,
             "citations": done.citations.len(),
             "dropped_citations": done.dropped_citations,
+            "cost": done.cost,
         },
     })
 }

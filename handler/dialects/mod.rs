@@ -211,7 +211,7 @@ fn text_of(events: &[ChatEvent]) -> String {
         match event {
             ChatEvent::Text(words) => text.push_str(words),
             ChatEvent::Citation(citation) => text.push_str(&inline(citation)),
-            ChatEvent::Context(_) | ChatEvent::Usage(_) | ChatEvent::FollowUps(_) | ChatEvent::Done(_) => {}
+            _ => {}
         }
     }
     text

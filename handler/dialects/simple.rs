@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::fields::{self, Fields};
 use super::{Decoded, Dialect, Echo, RequestLimits, follow_ups, text_of};
+use crate::chat::tools::ToolUse;
 use crate::chat::{ChatEvent, ChatRequest, filter};
 use crate::error::{Error, Result};
 
@@ -38,7 +39,7 @@ pub(super) fn whole(echo: &Echo, events: &[ChatEvent], now: DateTime<Utc>) -> Va
     let mut whole = json!({
         "success": true,
         "response": text_of(events),
-        "function_calls": [],
+        "function_calls": function_calls(events),
         "timestamp": timestamp(now),
         "error": null,
         "citations": citations.map_or(&[][..], Vec::as_slice),
@@ -51,6 +52,17 @@ pub(super) fn whole(echo: &Echo, events: &[ChatEvent], now: DateTime<Utc>) -> Va
         whole["turn"] = json!(turn);
     }
     whole
+}
+
+/// The tools that were used. One with a `proposal` has done nothing yet: the person decides on it.
+fn function_calls(events: &[ChatEvent]) -> Vec<&ToolUse> {
+    let mut used = Vec::new();
+    for event in events {
+        if let ChatEvent::ToolCall(tool) = event {
+            used.push(tool);
+        }
+    }
+    used
 }
 
 /// A failure.

@@ -159,6 +159,7 @@ pub(super) fn events() -> Vec<ChatEvent> {
             citations: vec![citation],
             dropped_citations: 1,
             model: "m".to_owned(),
+            cost: None,
         }),
     ]
 }

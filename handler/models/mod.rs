@@ -15,6 +15,7 @@ pub(crate) mod fixture;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use self::openai::{OpenAiModel, ServerState};
@@ -71,6 +72,48 @@ pub enum Speaker {
 pub enum Message {
     /// Words, and whose they are.
     Said(Speaker, String),
+    /// The model wants tools to be used. Each call has to be answered before anything else is said.
+    Called {
+        /// What it said before.
+        text: String,
+        /// What it wants.
+        calls: Vec<ToolCall>,
+    },
+    /// What came of one of these calls.
+    Answered {
+        /// The call's id.
+        call: String,
+        /// What the tool says.
+        text: String,
+    },
+}
+
+/// A model's wish to use a tool. All of it is the model's own words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// What the answer has to name.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// What for: an object as JSON, if the model kept to the form.
+    pub arguments: String,
+}
+
+impl fmt::Debug for ToolCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ToolCall({} bytes)", self.arguments.len())
+    }
+}
+
+/// A tool as it is offered to a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolDefinition {
+    /// Its name: letters, digits and underscores.
+    pub name: String,
+    /// What it does and when it is of use.
+    pub description: String,
+    /// A JSON schema of its arguments.
+    pub parameters: Value,
 }
 
 impl Message {
@@ -84,6 +127,8 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Said(speaker, text) => write!(f, "Said({speaker:?}, {} bytes)", text.len()),
+            Self::Called { calls, .. } => write!(f, "Called({})", calls.len()),
+            Self::Answered { text, .. } => write!(f, "Answered({} bytes)", text.len()),
         }
     }
 }
@@ -97,15 +142,28 @@ pub struct ModelRequest {
     pub max_answer_tokens: u32,
     /// When the last word has to be here. Waiting, retrying and streaming all end then.
     pub deadline: Instant,
+    /// The tools there are. They are named as long as the messages speak of calls, even when none may be called any more.
+    pub tools: Vec<ToolDefinition>,
+    /// Whether the model may call one now.
+    pub may_call: bool,
 }
 
-/// What a model says, in order: any number of texts, at most one usage, and one finish at the end.
+impl ModelRequest {
+    /// A request without tools.
+    pub fn of(messages: Vec<Message>, max_answer_tokens: u32, deadline: Instant) -> Self {
+        Self { messages, max_answer_tokens, deadline, tools: Vec::new(), may_call: false }
+    }
+}
+
+/// What a model says, in order: any number of texts, the tools it wants to use, at most one usage, and one finish at the end.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ModelEvent {
     /// The next words.
     Text(String),
     /// What it cost.
     Usage(Usage),
+    /// Before it goes on it wants to know what comes of these, all of them whole.
+    ToolCalls(Vec<ToolCall>),
     /// The answer is over. A stream that ends without this was cut, and is reported as an error.
     Finished(Finish),
 }
@@ -115,6 +173,7 @@ impl fmt::Debug for ModelEvent {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Usage(usage) => usage.fmt(f),
+            Self::ToolCalls(calls) => write!(f, "ToolCalls({})", calls.len()),
             Self::Finished(finish) => write!(f, "Finished({finish:?})"),
         }
     }

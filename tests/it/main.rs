@@ -71,4 +71,5 @@ mod routes;
 mod samples;
 mod serve;
 mod telemetry;
+mod tools;
 mod vectors;

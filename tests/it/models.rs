@@ -37,7 +37,7 @@ fn request(deadline: Duration) -> ModelRequest {
         Message::said(Speaker::Assistant, "Hello."),
         Message::said(Speaker::User, "How many days?"),
     ];
-    ModelRequest { messages, max_answer_tokens: 77, deadline: Instant::now() + deadline }
+    ModelRequest::of(messages, 77, Instant::now() + deadline)
 }
 
 /// Everything the model says, and how it failed if it did.

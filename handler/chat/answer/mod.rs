@@ -8,6 +8,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use futures_util::{Stream, TryFutureExt};
 use tokio::time::{Instant, timeout_at};
 
+use crate::chat::agent::{self, Said, Task};
 use crate::chat::citation::{CitationChecker, Piece, Verdict};
 use crate::chat::evidence::{Analyze, PassageTerms, coverage};
 use crate::chat::follow_ups::FollowUpScanner;
@@ -16,13 +17,16 @@ use crate::chat::outgoing::OutgoingFilter;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
 use crate::chat::retrieve::{Retrieved, retrieve};
 use crate::chat::rewrite::Rewritten;
-use crate::chat::{Chat, ChatEvent, ChatRequest, CitedPassage, Done, Turn};
+use crate::chat::{Chat, ChatEvent, ChatRequest, CitedPassage, Context, Done, Prices, Turn};
 use crate::chat::{budget, prompt};
 use crate::document::{Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::extractive::{Extract, Material, extract};
-use crate::models::{ChatModel, Finish, ModelEvent, ModelRequest, Usage};
-use crate::telemetry::{calls, metrics};
+use crate::models::{ChatModel, Finish, Usage};
+use crate::telemetry::metrics;
+
+/// The part of the room for passages and history that is kept for tools.
+const TOOL_PART: usize = 3;
 
 /// Answers a question as `principal`; with what was answered a moment ago, when the same may read the same and nothing has
 /// changed since.
@@ -84,7 +88,7 @@ fn answer_anew(
         let analyze = |text: &str| -> Vec<String> { chat.retriever.index().analyze(text).into_iter().map(|token| token.term).collect() };
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &analyze)).collect();
         let is_enough = is_enough(chat, &found, &terms);
-        let words = if is_enough { words(chat, &request, history, &found, &analyze, deadline) } else { None };
+        let words = words(chat, &principal, &request, history, &found, is_enough, &analyze, deadline);
         let mut checker = CitationChecker::new(request.question.as_str(), &analyze, chat.settings.citation_support);
         checker.add(&found.context.passages, terms);
         let known = found.context.passages.iter().map(|cited| cited.passage.text.as_str());
@@ -93,8 +97,16 @@ fn answer_anew(
             filter: OutgoingFilter::new(&chat.settings.links, known.collect()),
             follow_ups: FollowUpScanner::new(request.wants_follow_ups),
         };
-        let spent = rewritten.and_then(|rewritten| rewritten.usage);
-        for await event in told(words, outlet, Telling { model: chat.model.name(), links: &chat.settings.links, request: &request, spent }) {
+        let telling = Telling {
+            model: chat.model.name(),
+            links: &chat.settings.links,
+            prices: chat.settings.prices,
+            request: &request,
+            analyze: &analyze,
+            context: found.context.clone(),
+            spent: rewritten.and_then(|rewritten| rewritten.usage),
+        };
+        for await event in told(words, outlet, telling) {
             yield event?;
         }
     }
@@ -118,6 +130,8 @@ fn shown<'a>(chat: &Chat, request: &'a ChatRequest, found: &mut Retrieved) -> &'
     }
     let room = budget::room(request, &chat.settings, prompt::tokens(request));
     let history = budget::history(request, &chat.settings, room);
+    // What tools say needs room, too.
+    let room = if chat.settings.tool_rounds > 0 { room - room / TOOL_PART } else { room };
     budget::fit(&mut found.context.passages, history, room);
     history
 }
@@ -132,31 +146,32 @@ fn is_enough(chat: &Chat, found: &Retrieved, terms: &[PassageTerms]) -> bool {
     coverage(&found.terms, terms) >= chat.settings.evidence_threshold || is_alike()
 }
 
-/// The words of the answer as they come, or `None` when there is nothing to quote.
+/// The words of the answer as they come, or `None` when there is nothing to quote. A model that has tools may look for more
+/// where too little was found.
+#[expect(clippy::too_many_arguments, reason = "all of it is of one question")]
 fn words<'a>(
     chat: &'a Chat,
-    request: &ChatRequest,
-    history: &[Turn],
+    principal: &'a Principal,
+    request: &'a ChatRequest,
+    history: &'a [Turn],
     found: &Retrieved,
+    is_enough: bool,
     analyze: &Analyze<'_>,
     deadline: Instant,
-) -> Option<BoxStream<'a, Result<ModelEvent>>> {
+) -> Option<BoxStream<'a, Result<Said>>> {
+    let passages = found.context.passages.clone();
     match &chat.model {
-        ChatModel::Extractive => quoted(request, found, analyze),
-        ChatModel::OpenAi(model) => {
-            let messages = prompt::messages(request, history, &found.context.passages, &prompt::random_code());
-            let request = ModelRequest { messages, max_answer_tokens: chat.settings.max_answer_tokens, deadline };
-            Some(calls::outside("model", "chat").with_model(model.name()).stream(model.stream(request).boxed()))
+        ChatModel::Extractive if is_enough => quoted(request, found, analyze),
+        ChatModel::OpenAi(model) if is_enough || chat.settings.tool_rounds > 0 && model.takes_tools() => {
+            let task = Task { chat, principal, request, history, passages, is_enough, deadline };
+            Some(agent::run(model, task).boxed())
         }
+        _ => None,
     }
 }
 
 /// The best sentences of the passages, written the way a model is asked to: each followed by its marker.
-fn quoted<'a>(
-    request: &ChatRequest,
-    found: &Retrieved,
-    analyze: &Analyze<'_>,
-) -> Option<BoxStream<'a, Result<ModelEvent>>> {
+fn quoted<'a>(request: &ChatRequest, found: &Retrieved, analyze: &Analyze<'_>) -> Option<BoxStream<'a, Result<Said>>> {
     let cited: &[CitedPassage] = &found.context.passages;
     let passages: Vec<&Passage> = cited.iter().map(|cited| &cited.passage).collect();
     let material =
@@ -165,10 +180,10 @@ fn quoted<'a>(
     let last = extracts.len().checked_sub(1)?;
     let write = |(at, extract): (usize, Extract)| {
         let end = if at == last { "" } else { "\n" };
-        Ok(ModelEvent::Text(format!("{} [{}]{end}", extract.text, cited[extract.passage].number)))
+        Ok(Said::Words(format!("{} [{}]{end}", extract.text, cited[extract.passage].number)))
     };
-    let mut events: Vec<Result<ModelEvent>> = extracts.into_iter().enumerate().map(write).collect();
-    events.push(Ok(ModelEvent::Finished(Finish::Complete)));
+    let mut events: Vec<Result<Said>> = extracts.into_iter().enumerate().map(write).collect();
+    events.push(Ok(Said::Ended(Finish::Complete)));
     Some(stream::iter(events).boxed())
 }
 
@@ -180,6 +195,12 @@ struct Outlet<'a> {
 }
 
 impl Outlet<'_> {
+    /// Passages that the words may cite from now on.
+    fn add(&mut self, passages: &[CitedPassage], analyze: &Analyze<'_>) {
+        self.checker.add(passages, passages.iter().map(|cited| PassageTerms::of(&cited.passage, analyze)).collect());
+        passages.iter().for_each(|cited| self.filter.know(&cited.passage.text));
+    }
+
     fn push(&mut self, words: &str) -> Vec<ChatEvent> {
         let words = self.follow_ups.push(words);
         let pieces = self.checker.push(&words);
@@ -203,31 +224,47 @@ impl Outlet<'_> {
 struct Telling<'a> {
     model: &'a str,
     links: &'a LinkAllowlist,
+    prices: Prices,
     request: &'a ChatRequest,
+    analyze: &'a Analyze<'a>,
+    /// What was found first.
+    context: Context,
     /// What was spent before the first word.
     spent: Option<Usage>,
 }
 
 /// Words into events, every citation checked. No words means that the documents do not say.
 fn told<'a>(
-    words: Option<BoxStream<'a, Result<ModelEvent>>>,
+    words: Option<BoxStream<'a, Result<Said>>>,
     mut outlet: Outlet<'a>,
-    telling: Telling<'a>,
+    mut telling: Telling<'a>,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send + 'a {
     async_stream::try_stream! {
         let model = telling.model;
-        let has_words = words.is_some();
+        let mut has_words = words.is_some();
         let mut finish = Finish::Complete;
         let mut usage = telling.spent;
-        for await event in words.unwrap_or_else(|| stream::empty().boxed()) {
-            match event? {
-                ModelEvent::Text(text) => {
-                    for event in outlet.push(&text) {
+        let (mut names, mut text) = (Vec::new(), String::new());
+        for await said in words.unwrap_or_else(|| stream::empty().boxed()) {
+            match said? {
+                Said::Words(words) => {
+                    if !names.is_empty() {
+                        text.push_str(&words);
+                    }
+                    for event in outlet.push(&words) {
                         yield event;
                     }
                 }
-                ModelEvent::Usage(spent) => usage = Some(usage.unwrap_or_default().plus(spent)),
-                ModelEvent::Finished(how) => finish = how,
+                Said::Spent(spent) => usage = Some(usage.unwrap_or_default().plus(spent)),
+                Said::Used(tool) => yield ChatEvent::ToolCall(tool),
+                Said::Found(more) => {
+                    outlet.add(&more, telling.analyze);
+                    telling.context.passages.extend(more);
+                    yield ChatEvent::FoundMore(telling.context.clone());
+                }
+                Said::Named(more) => names.extend(more),
+                Said::Nothing => has_words = false,
+                Said::Ended(how) => finish = how,
             }
         }
         if let Some(spent) = usage {
@@ -238,7 +275,8 @@ fn told<'a>(
         for event in rest {
             yield event;
         }
-        if let Some(ending) = ending(has_words, &verdict, telling.request)? {
+        let is_of_a_list = names.iter().any(|name| text.contains(name.as_str()));
+        if let Some(ending) = ending(has_words, is_of_a_list, &verdict, telling.request)? {
             yield ChatEvent::Text(ending);
         }
         if let Some(spent) = usage {
@@ -254,19 +292,20 @@ fn told<'a>(
             citations: verdict.citations,
             dropped_citations: verdict.dropped,
             model: model.to_owned(),
+            cost: usage.and_then(|usage| telling.prices.of(usage)),
         });
     }
 }
 
-/// What has to be added to an answer, seen its check, in the language of the question. A model that said nothing at all has
-/// failed.
-fn ending(has_words: bool, verdict: &Verdict, request: &ChatRequest) -> Result<Option<String>> {
+/// What has to be added to an answer, seen its check, in the language of the question. One that tells documents of a list needs
+/// no passage. A model that said nothing at all has failed.
+fn ending(has_words: bool, is_of_a_list: bool, verdict: &Verdict, request: &ChatRequest) -> Result<Option<String>> {
     let language = Language::of(request.question.as_str()).unwrap_or(Language::English);
     match verdict {
         _ if !has_words => Ok(Some(language.abstention().to_owned())),
         Verdict { has_text: false, declined: true, .. } => Ok(Some(language.abstention().to_owned())),
         Verdict { has_text: false, .. } => Err(Error::new(ErrorKind::ModelFailed, "the model gave no answer")),
-        Verdict { declined: false, citations, .. } if citations.is_empty() => {
+        Verdict { declined: false, citations, .. } if citations.is_empty() && !is_of_a_list => {
             Ok(Some(format!("\n\n{}", language.unsupported())))
         }
         _ => Ok(None),

@@ -51,14 +51,14 @@ fn covers(found: &Retrieved) -> bool {
     coverage(&found.terms, &passage_terms(found)) >= ChatSettings::default().evidence_threshold
 }
 
-async fn events(found: &Retrieved, words: Option<Vec<Result<ModelEvent>>>) -> Result<Vec<ChatEvent>> {
+async fn events(found: &Retrieved, words: Option<Vec<Result<Said>>>) -> Result<Vec<ChatEvent>> {
     events_of(&ChatRequest::of(Question::parse("How many days?", 100)?), found, words).await
 }
 
 async fn events_of(
     request: &ChatRequest,
     found: &Retrieved,
-    words: Option<Vec<Result<ModelEvent>>>,
+    words: Option<Vec<Result<Said>>>,
 ) -> Result<Vec<ChatEvent>> {
     let support = ChatSettings::default().citation_support;
     let mut checker = CitationChecker::new(request.question.as_str(), &fixture::terms, support);
@@ -67,13 +67,16 @@ async fn events_of(
     let links = LinkAllowlist::default();
     let filter = OutgoingFilter::new(&links, Vec::new());
     let outlet = Outlet { checker, filter, follow_ups: FollowUpScanner::new(request.wants_follow_ups) };
-    let telling = Telling { model: "scripted", links: &links, request, spent: None };
+    let (analyze, context) = (&fixture::terms, found.context.clone());
+    let telling = Telling { model: "scripted", links: &links, prices: PRICES, request, analyze, context, spent: None };
     let events: Vec<Result<ChatEvent>> = told(words, outlet, telling).collect().await;
     events.into_iter().collect()
 }
 
-fn says(text: &str) -> Result<ModelEvent> {
-    Ok(ModelEvent::Text(text.to_owned()))
+const PRICES: Prices = Prices { input: Some(2.0), output: Some(10.0) };
+
+fn says(text: &str) -> Result<Said> {
+    Ok(Said::Words(text.to_owned()))
 }
 
 /// The text with citations as `{n}`, and how it ended.
@@ -103,7 +106,7 @@ async fn quotes_pass_the_check_that_models_have_to_pass() {
     ] {
         let (request, found) = found(question);
         assert!(covers(&found), "{question}");
-        let words: Vec<Result<ModelEvent>> = quoted(&request, &found, &fixture::terms).expect("quotes").collect().await;
+        let words: Vec<Result<Said>> = quoted(&request, &found, &fixture::terms).expect("quotes").collect().await;
         let events = events(&found, Some(words)).await.expect("an answer");
         let (text, done) = summary(&events);
         assert!(done.dropped_citations == 0 && !done.citations.is_empty() && !done.abstained, "{text}");
@@ -129,8 +132,8 @@ async fn passes_words_on_and_ends_with_cost_and_verdict() {
         says("You get 25 days of "),
         says("annual leave [1"),
         says("]."),
-        Ok(ModelEvent::Usage(usage)),
-        Ok(ModelEvent::Finished(Finish::Truncated)),
+        Ok(Said::Spent(usage)),
+        Ok(Said::Ended(Finish::Truncated)),
     ];
     let events = events(&found, Some(words)).await.expect("an answer");
     let (text, done) = summary(&events);
@@ -138,6 +141,8 @@ async fn passes_words_on_and_ends_with_cost_and_verdict() {
     assert_eq!(events[0], ChatEvent::Text("You get 25 days ".to_owned()));
     assert!(events.contains(&ChatEvent::Usage(usage)));
     assert!(done.truncated && done.model == "scripted");
+    assert_eq!(done.cost, Some((9.0 * 2.0 + 3.0 * 10.0) / 1e6));
+    assert_eq!(Prices { input: Some(1.0), output: None }.of(usage), None, "half a price is none");
 }
 
 #[tokio::test]

@@ -15,11 +15,12 @@ pub fn whole(echo: &Echo, events: &[ChatEvent]) -> Value {
 /// The lines of one event: the context first, then the words, last the questions that could come next.
 pub fn lines(echo: &Echo) -> impl FnMut(&ChatEvent) -> Option<Value> + Send {
     let session_state = echo.session_state.clone();
+    let mut gathered = Gathered::default();
     move |event| {
+        gathered.add(event);
         let said = |content: &str| Some(json!({ "delta": { "content": content, "role": "assistant" } }));
         match event {
-            ChatEvent::Context(_) => {
-                let gathered = Gathered::of(std::slice::from_ref(event));
+            ChatEvent::Context(_) | ChatEvent::FoundMore(_) => {
                 let delta = json!({ "role": "assistant" });
                 Some(json!({ "delta": delta, "context": context(&gathered), "session_state": session_state }))
             }
@@ -29,7 +30,7 @@ pub fn lines(echo: &Echo) -> impl FnMut(&ChatEvent) -> Option<Value> + Send {
                 let delta = json!({ "role": "assistant" });
                 Some(json!({ "delta": delta, "context": { "followup_questions": questions } }))
             }
-            ChatEvent::Usage(_) | ChatEvent::Done(_) => None,
+            ChatEvent::ToolCall(_) | ChatEvent::Usage(_) | ChatEvent::Done(_) => None,
         }
     }
 }

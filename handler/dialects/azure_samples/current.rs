@@ -21,12 +21,12 @@ pub fn lines(echo: &Echo) -> impl FnMut(&ChatEvent) -> Option<Value> + Send {
         gathered.add(event);
         let said = |text: &str| Some(json!({ "type": "response.output_text.delta", "delta": text }));
         match event {
-            ChatEvent::Context(_) | ChatEvent::Done(_) => Some(json!({
+            ChatEvent::Context(_) | ChatEvent::FoundMore(_) | ChatEvent::Done(_) => Some(json!({
                 "type": "response.context", "context": context(&gathered), "session_state": session_state,
             })),
             ChatEvent::Text(text) => said(text),
             ChatEvent::Citation(citation) => said(&inline(citation)),
-            ChatEvent::Usage(_) | ChatEvent::FollowUps(_) => None,
+            ChatEvent::ToolCall(_) | ChatEvent::Usage(_) | ChatEvent::FollowUps(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::fields::{self, Fields, invalid};
 use super::{Decoded, Dialect, Echo, RequestLimits};
+use crate::chat::tools::ToolUse;
 use crate::chat::{ChatEvent, ChatRequest, Citation, Context, Role, filter};
 use crate::error::Result;
 use crate::index::filter::Filter;
@@ -92,6 +93,9 @@ fn passages(top: &Value) -> Result<Option<usize>> {
 #[derive(Default)]
 struct Gathered {
     found: Option<Context>,
+    /// How many passages were found before a tool was used.
+    first: usize,
+    tools: Vec<ToolUse>,
     usage: Option<Usage>,
     model: Option<String>,
     follow_ups: Option<Vec<String>>,
@@ -106,7 +110,12 @@ impl Gathered {
 
     fn add(&mut self, event: &ChatEvent) {
         match event {
-            ChatEvent::Context(found) => self.found = Some(found.clone()),
+            ChatEvent::Context(found) => {
+                self.first = found.passages.len();
+                self.found = Some(found.clone());
+            }
+            ChatEvent::FoundMore(found) => self.found = Some(found.clone()),
+            ChatEvent::ToolCall(used) => self.tools.push(used.clone()),
             ChatEvent::Usage(usage) => self.usage = Some(*usage),
             ChatEvent::Done(done) => self.model = Some(done.model.clone()),
             ChatEvent::FollowUps(questions) => self.follow_ups = Some(questions.clone()),
@@ -137,11 +146,15 @@ impl Gathered {
                 })
             })
             .collect();
-        let how = json!({ "top": found.passages.len(), "retrieval": found.retrieval, "generation": found.generation });
+        let how = json!({ "top": self.first, "retrieval": found.retrieval, "generation": found.generation });
         let mut thoughts = vec![
             json!({ "title": "Search using generated search query", "description": found.query, "props": how }),
             json!({ "title": "Search results", "description": results, "props": null }),
         ];
+        for used in &self.tools {
+            let props = json!({ "is_error": used.is_error, "proposal": used.proposal });
+            thoughts.push(json!({ "title": used.name, "description": used.summary, "props": props }));
+        }
         if let Some(model) = &self.model {
             let mut props = json!({ "model": model });
             if let Some(usage) = self.usage {
