@@ -16,11 +16,14 @@ use crate::cache::Cache;
 use crate::cache::redis::Redis;
 use crate::chat::kept::KeptAnswers;
 use crate::chat::retriever::Retriever;
+use crate::chat::rewrite::Rewriter;
+use crate::chat::tools::{DocumentsAsked, ListDocuments, ListedDocument, Listing, Toolbox};
 use crate::chat::{Chat, ChatSettings};
 use crate::clock::Clock;
 use crate::config::{BlobHome, Config, RecordHome};
 use crate::conversations::Conversations;
 use crate::conversations::once::Once;
+use crate::document::Principal;
 use crate::error::Result;
 use crate::index::Index;
 use crate::index::azure_search::AzureSearchIndex;
@@ -28,7 +31,7 @@ use crate::index::segments::{SegmentIndex, SegmentSettings};
 use crate::ingest::embed::Embedder;
 use crate::ingest::extract::Extractor;
 use crate::ingest::fetch::{FetchSettings, Fetcher, Laboratory};
-use crate::ingest::ledger::Ledger;
+use crate::ingest::ledger::{Ledger, LedgerRow, State};
 use crate::ingest::locks::NameLocks;
 use crate::ingest::pipeline::Ingest;
 use crate::models::ChatModel;
@@ -134,7 +137,9 @@ impl App {
         let kept = (!config.cache.answer_time.is_zero())
             .then(|| KeptAnswers { cache: Arc::clone(&cache), time: config.cache.answer_time });
         let settings = chat_settings(&config);
-        let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings, kept });
+        let rewriter = Rewriter::new(config.answer_timeout);
+        let tools = Toolbox { list: list_documents(ingest.ledger.clone()), actions: Vec::new() };
+        let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings, kept, rewriter, tools });
         let backups = Backups {
             store: open_blobs(&config.backups)?,
             // What a search service keeps is not ours to copy; it is made anew from the documents.
@@ -217,6 +222,36 @@ fn open_index(config: &Config, clock: &Clock) -> Result<Index> {
     Ok(Index::on_segments(SegmentIndex::new(open_blobs(&config.index)?, settings, clock.clone()), ranking))
 }
 
+/// The documents of the ledger that can be found, for the tools of a chat model.
+fn list_documents(ledger: Ledger) -> ListDocuments {
+    Arc::new(move |principal, asked| {
+        let ledger = ledger.clone();
+        Box::pin(async move {
+            let page = ledger.select(None, asked.limit, |row| is_wanted(row, &principal, &asked)).await?;
+            let mut documents: Vec<ListedDocument> = page.documents.into_iter().map(listed).collect();
+            documents.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(Listing { documents, has_more: page.next.is_some() })
+        })
+    })
+}
+
+fn is_wanted(row: &LedgerRow, principal: &Principal, asked: &DocumentsAsked) -> bool {
+    let Some(version) = &row.version else { return false };
+    let can_be_read = row.state != State::Deleted && row.passages > 0 && principal.may_read(&row.readers);
+    let ends_so = |end: &String| {
+        let (name, end) = (row.name.to_lowercase(), end.to_lowercase());
+        name.strip_suffix(&end).is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
+    };
+    can_be_read
+        && asked.name_end.as_ref().is_none_or(ends_so)
+        && asked.filter.admits_named(&row.id, &row.name, row.category.as_deref(), version.modified)
+}
+
+fn listed(row: LedgerRow) -> ListedDocument {
+    let modified = row.version.map(|version| version.modified);
+    ListedDocument { id: row.id, name: row.name, category: row.category, modified, pages: row.pages }
+}
+
 fn fetch_settings(config: &Config) -> FetchSettings {
     FetchSettings {
         max_bytes: config.ingest.max_document_bytes,
@@ -229,6 +264,10 @@ fn chat_settings(config: &Config) -> ChatSettings {
     ChatSettings {
         passages: config.chat_passages,
         max_answer_tokens: config.max_answer_tokens,
+        context_tokens: config.chat_context_tokens,
+        rewrites: config.rewrites_questions,
+        tool_rounds: config.tool_rounds,
+        prices: config.chat_prices,
         evidence_threshold: config.evidence_threshold,
         evidence_similarity: config.evidence_similarity,
         links: config.links.clone(),

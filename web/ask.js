@@ -104,7 +104,7 @@ function bodyFor(turn) {
     { role: "user", content: one.question },
     { role: "assistant", content: one.answer.text },
   ]);
-  const context = { conversation_id: conversation };
+  const context = { conversation_id: conversation, suggest_followup_questions: true };
   if (turn.scope) context.filter = { documents: [turn.scope.id] };
   return { messages: [...messages.slice(-HISTORY), { role: "user", content: turn.question }], context };
 }

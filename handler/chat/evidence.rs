@@ -120,7 +120,7 @@ impl PassageTerms {
     }
 
     /// 1 when a term is among these, less when only another form of it is, else 0.
-    fn holds(&self, term: &str) -> f32 {
+    pub(super) fn holds(&self, term: &str) -> f32 {
         match () {
             () if self.0.contains(term) => 1.0,
             () if self.0.iter().any(|other| resembles(other, term)) => RESEMBLING_SHARE,

@@ -36,14 +36,19 @@ impl KeptAnswers {
     pub async fn key(&self, chat: &Chat, principal: &Principal, request: &ChatRequest) -> Result<Option<AnswerKey>> {
         let Some(state) = chat.retriever.index().state().await? else { return Ok(None) };
         let history: Vec<(Role, &str)> = request.history.iter().map(|turn| (turn.role, turn.text.as_str())).collect();
-        let asked = (principal.readers(), request.question.as_str(), history, &request.filter, request.passages);
+        let wanted = (&request.filter, request.passages, request.wants_follow_ups);
+        let asked = (principal.readers(), request.question.as_str(), history, wanted);
         // The settings of answering are numbers and the hosts of links.
         let by = (chat.model.name(), prompt::version(), format!("{:?}", chat.settings), chat.retriever.describe());
         Ok(Some(AnswerKey { key: Key::of("answer", &(asked, by, &state)), state }))
     }
 
-    /// The answer, if it is there, else the turn to make it; neither when somebody else takes long to make it.
-    pub async fn known(&self, key: &AnswerKey) -> (Option<Turn>, Option<Vec<ChatEvent>>) {
+    /// The answer, if it is there, else the turn to make it; neither when somebody else takes long to make it, or when an
+    /// answer of a moment ago will not do.
+    pub async fn known(&self, key: &AnswerKey, is_fresh: bool) -> (Option<Turn>, Option<Vec<ChatEvent>>) {
+        if is_fresh {
+            return (None, None);
+        }
         if let Some(events) = self.cache.get(&key.key).await {
             return (None, Some(events));
         }
@@ -56,13 +61,18 @@ impl KeptAnswers {
     /// Keeps an answer, if it is complete, found as well as it can be, and of the state of the index that its key says.
     pub async fn keep(&self, chat: &Chat, key: AnswerKey, mut events: Vec<ChatEvent>) -> Result<()> {
         let is_complete = matches!(events.last(), Some(ChatEvent::Done(done)) if !done.truncated);
+        // What was proposed is to be decided on once.
+        let proposes = |event: &ChatEvent| matches!(event, ChatEvent::ToolCall(used) if used.proposal.is_some());
+        let is_complete = is_complete && !events.iter().any(proposes);
         let found_well = matches!(events.first(), Some(ChatEvent::Context(context))
             if context.retrieval == chat.retriever.retrieval());
         if is_complete && found_well && chat.retriever.index().state().await? == Some(key.state) {
             // Nobody pays for it again.
             for event in &mut events {
-                if let ChatEvent::Usage(usage) = event {
-                    *usage = Usage::default();
+                match event {
+                    ChatEvent::Usage(usage) => *usage = Usage::default(),
+                    ChatEvent::Done(done) => done.cost = None,
+                    _ => {}
                 }
             }
             self.cache.put(key.key, &events, self.time).await;

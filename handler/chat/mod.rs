@@ -2,18 +2,25 @@
 //! `ChatEvent`s, the same for every wire format. It reads the index and asks a model; it never writes the index, and
 //! knows nothing of HTTP.
 
+pub mod agent;
 pub mod answer;
+pub mod budget;
 pub mod citation;
 pub mod evidence;
 pub mod filter;
+pub mod follow_ups;
 pub mod kept;
+pub mod language;
 pub mod marker;
 pub mod neighbours;
 pub mod outgoing;
+mod patience;
 pub mod prompt;
 pub mod question;
 pub mod retrieve;
 pub mod retriever;
+pub mod rewrite;
+pub mod tools;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +32,8 @@ use self::kept::KeptAnswers;
 use self::outgoing::allowlist::LinkAllowlist;
 use self::question::Question;
 use self::retriever::{Retrieval, Retriever};
+use self::rewrite::Rewriter;
+use self::tools::{ToolUse, Toolbox};
 use crate::document::{DocumentId, DocumentName, Passage};
 use crate::index::filter::Filter;
 use crate::models::{ChatModel, Usage};
@@ -39,6 +48,10 @@ pub struct Chat {
     pub settings: ChatSettings,
     /// Where answers are kept for a while; none are without it.
     pub kept: Option<KeptAnswers>,
+    /// What makes a question of a conversation one that can be searched alone.
+    pub rewriter: Rewriter,
+    /// What a model may use while it answers.
+    pub tools: Toolbox,
 }
 
 /// The limits of answering. The defaults suit passages of about 1,000 characters and a model with 8,000 tokens or more.
@@ -54,6 +67,12 @@ pub struct ChatSettings {
     pub history_tokens: usize,
     /// The most tokens of an answer.
     pub max_answer_tokens: u32,
+    /// The most tokens, by estimate, of all that one call of a model takes: instructions, history, passages and the answer.
+    pub context_tokens: usize,
+    /// Whether a model may reword a question that has a history before it is searched for.
+    pub rewrites: bool,
+    /// How often a model may use tools before it has to answer; with 0 it has none.
+    pub tool_rounds: usize,
     /// The share of the question, weighted by how telling its words are, that the passages must cover to be worth an answer.
     pub evidence_threshold: f32,
     /// The cosine with a passage from which on the question's words need not be there, where a model words the answer. None:
@@ -63,6 +82,8 @@ pub struct ChatSettings {
     pub citation_support: f32,
     /// Where links of an answer may lead.
     pub links: LinkAllowlist,
+    /// What the model's tokens cost.
+    pub prices: Prices,
     /// When an answer has to be complete.
     pub timeout: Duration,
 }
@@ -75,12 +96,34 @@ impl Default for ChatSettings {
             history_turns: 10,
             history_tokens: 1_500,
             max_answer_tokens: 800,
+            context_tokens: 8_000,
+            rewrites: true,
+            tool_rounds: 3,
             evidence_threshold: 0.5,
             evidence_similarity: None,
             citation_support: 0.4,
             links: LinkAllowlist::default(),
+            prices: Prices::default(),
             timeout: Duration::from_secs(60),
         }
+    }
+}
+
+/// What a million tokens of the model cost, in any currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Prices {
+    /// Of what it is given.
+    pub input: Option<f64>,
+    /// Of what it says.
+    pub output: Option<f64>,
+}
+
+impl Prices {
+    /// The cost of some tokens; none as long as a price is not named.
+    pub fn of(self, usage: Usage) -> Option<f64> {
+        let million = 1_000_000.0;
+        let (input, output) = (f64::from(usage.prompt_tokens), f64::from(usage.completion_tokens));
+        Some((input * self.input? + output * self.output?) / million)
     }
 }
 
@@ -95,6 +138,24 @@ pub struct ChatRequest {
     pub filter: Filter,
     /// How many passages the answer may draw on; as many as the settings say when nobody says.
     pub passages: Option<usize>,
+    /// Whether questions that could come next are wanted.
+    pub wants_follow_ups: bool,
+    /// Whether an answer of a moment ago will not do.
+    pub is_fresh: bool,
+}
+
+impl ChatRequest {
+    /// A question with nothing before it, asked of all documents.
+    pub fn of(question: Question) -> Self {
+        Self {
+            question,
+            history: Vec::new(),
+            filter: Filter::default(),
+            passages: None,
+            wants_follow_ups: false,
+            is_fresh: false,
+        }
+    }
 }
 
 /// One message of an earlier exchange. It comes from the caller, so it is data like any other.
@@ -121,7 +182,8 @@ pub enum Role {
     Assistant,
 }
 
-/// What happens while an answer is made: a context first, then texts and citations, then at most one usage, then done.
+/// What happens while an answer is made: a context first, then texts and citations, and between them the tools that a model uses
+/// and what they find, then at most one usage and the questions that could come next, if they were wanted, then done.
 /// A failure ends the stream as an `Err` item instead.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChatEvent {
@@ -131,8 +193,14 @@ pub enum ChatEvent {
     Text(String),
     /// The words just said are supported by this passage. They end without white space: who shows the citation puts a gap.
     Citation(Citation),
-    /// What the model charged.
+    /// The model has used a tool.
+    ToolCall(ToolUse),
+    /// A tool has found passages: the context again, with these at its end.
+    FoundMore(Context),
+    /// What the model charged, for all of its calls together.
     Usage(Usage),
+    /// Questions that could come next.
+    FollowUps(Vec<String>),
     /// The answer is complete.
     Done(Done),
 }
@@ -143,7 +211,10 @@ impl fmt::Debug for ChatEvent {
             Self::Context(context) => context.fmt(f),
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Citation(citation) => citation.fmt(f),
+            Self::ToolCall(used) => write!(f, "ToolCall({})", used.name),
+            Self::FoundMore(context) => write!(f, "FoundMore({context:?})"),
             Self::Usage(usage) => usage.fmt(f),
+            Self::FollowUps(questions) => write!(f, "FollowUps({})", questions.len()),
             Self::Done(done) => done.fmt(f),
         }
     }
@@ -156,8 +227,11 @@ pub struct Context {
     pub passages: Vec<CitedPassage>,
     /// Which state of the index they are from.
     pub generation: u64,
-    /// What was searched for: the question, with the one before it when it makes no sense alone.
+    /// What was searched for: the question, in the words of a model when it has a history, or with the question before it when
+    /// it makes no sense alone.
     pub query: String,
+    /// Whether a model put it into these words.
+    pub is_rewritten: bool,
     /// How it was searched for.
     pub retrieval: Retrieval,
 }
@@ -213,7 +287,7 @@ impl fmt::Debug for Citation {
 }
 
 /// How an answer ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Done {
     /// Whether the answer is that the documents do not say.
     pub abstained: bool,
@@ -226,4 +300,7 @@ pub struct Done {
     pub dropped_citations: usize,
     /// Who worded the answer.
     pub model: String,
+    /// What the model's tokens cost, where somebody has named their prices.
+    #[serde(default)]
+    pub cost: Option<f64>,
 }

@@ -1,6 +1,5 @@
 //! From a question to numbered passages. What enters is a principal and a request, what leaves is the context of the
-//! answer with the question's weighted terms. It is the only place of answering that searches, and it always searches as
-//! somebody.
+//! answer with the question's weighted terms. It always searches as somebody.
 
 use crate::chat::evidence::{QuestionTerms, question_terms};
 use crate::chat::retriever::Retriever;
@@ -24,24 +23,28 @@ pub struct Retrieved {
     pub similarity: Option<f32>,
 }
 
-/// Searches for a question as `principal`.
+/// Searches for a question as `principal`; in the words of a model, if it has put the question into others.
 pub async fn retrieve(
     retriever: &Retriever,
     principal: &Principal,
     request: &ChatRequest,
+    rewritten: Option<&str>,
     settings: &ChatSettings,
 ) -> Result<Retrieved> {
     let question = request.question.as_str();
     let index = retriever.index();
-    let telling = evidence_terms_of(index, question);
-    let (text, question_start) = query_text(request, telling);
+    let (text, question_start) = match rewritten {
+        Some(rewritten) => (rewritten.to_owned(), 0),
+        None => query_text(request, evidence_terms_of(index, question)),
+    };
     let limit = request.passages.unwrap_or(settings.passages);
     let (found, retrieval) = retriever.search(principal, &text, &request.filter, limit).await?;
     let terms = question_terms(&text, question_start, &index.analyze(&text), &found.terms);
     let similarity = found.hits.iter().filter_map(|hit| hit.cosine).reduce(f32::max);
     let numbered = found.hits.into_iter().take(limit).enumerate();
     let passages = numbered.map(|(at, hit)| CitedPassage { number: at + 1, passage: hit.passage }).collect();
-    let context = Context { passages, generation: found.generation, query: text, retrieval };
+    let is_rewritten = rewritten.is_some_and(|rewritten| rewritten != question);
+    let context = Context { passages, generation: found.generation, query: text, is_rewritten, retrieval };
     Ok(Retrieved { context, terms, similarity })
 }
 

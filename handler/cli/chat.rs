@@ -68,14 +68,14 @@ async fn ask(app: &App, id: &ConversationId, line: &str, filter: Filter, json: b
     let principal = Principal::anonymous();
     let question = Question::parse(line, app.config.max_message_chars)?;
     if !app.conversations.are_kept() {
-        let request = ChatRequest { question, history: Vec::new(), filter, passages: None };
+        let request = ChatRequest { filter, ..ChatRequest::of(question) };
         tell(answer(Arc::clone(&app.chat), principal, request), json, &[]).await?;
         return Ok(());
     }
     let history = app.conversations.history(&principal, id, app.chat.settings.history_turns).await?;
     let open = app.conversations.begin(&principal, id, question.as_str()).await?;
     let more = [("conversation_id", json!(id.as_str())), ("turn", json!(open.number()))];
-    let request = ChatRequest { question, history, filter, passages: None };
+    let request = ChatRequest { history, filter, ..ChatRequest::of(question) };
     let events = open.record(answer(Arc::clone(&app.chat), principal, request).boxed());
     tell(events, json, &more).await?;
     Ok(())

@@ -24,7 +24,13 @@ pub(super) async fn tell(
                 finish(&text, &done, json, more);
                 return Ok(!done.abstained);
             }
-            ChatEvent::Context(_) | ChatEvent::Usage(_) => continue,
+            ChatEvent::ToolCall(used) => {
+                if !json {
+                    eprintln!("({})", used.summary);
+                }
+                continue;
+            }
+            _ => continue,
         };
         if !json {
             print!("{said}");

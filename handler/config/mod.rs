@@ -28,6 +28,7 @@ pub use self::records::RecordHome;
 use self::source::{Problem, Reader, Source};
 use crate::access::limits::LimitSettings;
 use crate::actions::ActionSettings;
+use crate::chat::Prices;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
 use crate::document::Principal;
 use crate::identity::Identity;
@@ -139,6 +140,14 @@ pub struct Config {
     pub max_message_chars: usize,
     /// Tokens of an answer.
     pub max_answer_tokens: u32,
+    /// Tokens of all that one call of the chat model takes.
+    pub chat_context_tokens: usize,
+    /// Whether the chat model may reword questions before they are searched for.
+    pub rewrites_questions: bool,
+    /// What a million tokens of the chat model cost.
+    pub chat_prices: Prices,
+    /// How often the chat model may use tools before it answers; with 0 it has none.
+    pub tool_rounds: usize,
     /// Share of a question's weighted terms the passages must hold.
     pub evidence_threshold: f32,
     /// Cosine with a passage that stands in for those terms where a model words the answer.
@@ -222,6 +231,10 @@ impl Config {
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars,
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
+            chat_context_tokens: context_tokens(&mut reader),
+            rewrites_questions: switch(&mut reader, "REWRITE_QUESTIONS"),
+            tool_rounds: tool_rounds(&mut reader),
+            chat_prices: models::chat_prices(&mut reader),
             evidence_threshold: fraction(&mut reader, "EVIDENCE_THRESHOLD", 0.5, 0.0..=1.0),
             evidence_similarity: evidence_similarity(&mut reader),
             links: links(&mut reader),
@@ -343,6 +356,32 @@ fn links(reader: &mut Reader<'_>) -> LinkAllowlist {
         reader.problem("LINK_ALLOWLIST", sentence);
         LinkAllowlist::default()
     })
+}
+
+/// Instructions and a passage need room beside the answer.
+fn context_tokens(reader: &mut Reader<'_>) -> usize {
+    let tokens = reader.number("CHAT_CONTEXT_TOKENS", 2_000, 10_000_000);
+    if reader.number("MAX_ANSWER_TOKENS", 1, 100_000) * 2 > tokens {
+        reader.problem("MAX_ANSWER_TOKENS", "must be at most half of CHAT_CONTEXT_TOKENS");
+    }
+    usize::try_from(tokens).unwrap_or(usize::MAX)
+}
+
+fn tool_rounds(reader: &mut Reader<'_>) -> usize {
+    let rounds = bounded(reader, "MAX_TOOL_ROUNDS", 1, 10);
+    if switch(reader, "TOOLS") { rounds } else { 0 }
+}
+
+/// `on` or `off`.
+fn switch(reader: &mut Reader<'_>, name: &'static str) -> bool {
+    match reader.text(name).as_deref() {
+        Some("on") => true,
+        Some("off") => false,
+        _ => {
+            reader.problem(name, "must be on or off");
+            false
+        }
+    }
 }
 
 fn evidence_similarity(reader: &mut Reader<'_>) -> Option<f32> {

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::address::is_safe_for_secrets;
 use super::source::Reader;
+use crate::chat::Prices;
 use crate::models::openai::{Authorization, EmbeddingSettings, OpenAiSettings, Server, ServerKind};
 use crate::models::rerank::RerankSettings;
 use crate::secret::Secret;
@@ -109,10 +110,19 @@ pub(super) fn embedding(reader: &mut Reader<'_>, credential: Credential<'_>) -> 
 
 /// What a million tokens of embeddings cost.
 pub(super) fn embedding_price(reader: &mut Reader<'_>) -> Option<f64> {
-    let text = reader.text("EMBEDDING_PRICE_PER_MILLION")?;
+    price(reader, "EMBEDDING_PRICE_PER_MILLION")
+}
+
+/// What a million tokens of the chat model cost.
+pub(super) fn chat_prices(reader: &mut Reader<'_>) -> Prices {
+    Prices { input: price(reader, "CHAT_PRICE_INPUT"), output: price(reader, "CHAT_PRICE_OUTPUT") }
+}
+
+fn price(reader: &mut Reader<'_>, name: &'static str) -> Option<f64> {
+    let text = reader.text(name)?;
     let price = text.parse().ok().filter(|price: &f64| price.is_finite() && *price >= 0.0);
     if price.is_none() {
-        reader.problem("EMBEDDING_PRICE_PER_MILLION", "must be a number that is not less than 0");
+        reader.problem(name, "must be a number that is not less than 0");
     }
     price
 }
@@ -322,6 +332,10 @@ mod tests {
             let source = Source::of([("EMBEDDING_PRICE_PER_MILLION", text)]);
             let mut reader = Reader::new(&source);
             assert_eq!(embedding_price(&mut reader), expected, "{text}");
+            assert_eq!(reader.finish().is_err(), expected.is_none(), "{text}");
+            let source = Source::of([("CHAT_PRICE_INPUT", text), ("CHAT_PRICE_OUTPUT", "10")]);
+            let mut reader = Reader::new(&source);
+            assert_eq!(chat_prices(&mut reader), Prices { input: expected, output: Some(10.0) }, "{text}");
             assert_eq!(reader.finish().is_err(), expected.is_none(), "{text}");
         }
     }

@@ -193,6 +193,11 @@ pub const SETTINGS: &[Setting] = &[
         "Price of a million tokens of the embedding model, in the currency you like. With it, documents show what they cost.",
     ),
     unset(
+        "CHAT_PRICE_INPUT",
+        "Price of a million tokens that the chat model is given. With this one and the next, answers say what they cost.",
+    ),
+    unset("CHAT_PRICE_OUTPUT", "Price of a million tokens that it answers with."),
+    unset(
         "RERANK_BASE_URL",
         "Address of a server that puts passages in order, `/rerank` is added to it: vLLM, llama.cpp, Infinity, `https://api.jina.ai/v1`, `https://api.cohere.com/v2`.",
     ),
@@ -227,6 +232,22 @@ pub const SETTINGS: &[Setting] = &[
     plain("CHAT_PASSAGES", "6", "Passages that an answer may rest on."),
     plain("MAX_MESSAGE_LENGTH", "1000", "Characters of a question."),
     plain("MAX_ANSWER_TOKENS", "800", "Tokens a model may answer with."),
+    plain(
+        "CHAT_CONTEXT_TOKENS",
+        "8000",
+        "Tokens, by estimate, of all that the chat model is given and answers at once. Where there is too much, the oldest words of a conversation and the weakest passages are left out.",
+    ),
+    plain(
+        "TOOLS",
+        "on",
+        "`on` lets the chat model use tools that read while it answers: search again, read a whole document, list documents; `off` does not. A server that refuses them is asked without.",
+    ),
+    plain("MAX_TOOL_ROUNDS", "3", "How often it may use them before it has to answer."),
+    plain(
+        "REWRITE_QUESTIONS",
+        "on",
+        "`on` has the chat model put a question of a conversation into words that can be searched alone, for 3 seconds at most; `off` searches it as it is, or with the one before it.",
+    ),
     plain(
         "EVIDENCE_THRESHOLD",
         "0.5",

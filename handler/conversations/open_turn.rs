@@ -52,7 +52,7 @@ impl OpenTurn {
         async_stream::stream! {
             for await event in answer {
                 if let (Ok(event), Some(open)) = (&event, &mut recorded.open) {
-                    open.turn.take(event);
+                    open.turn.take(event, open.began.elapsed());
                 }
                 // The answer is kept before its last event is passed on: who has seen the end can rely on it.
                 let is_last = !matches!(&event, Ok(event) if !matches!(event, ChatEvent::Done(_)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::chat::tools::ToolUse;
 use crate::chat::{ChatEvent, Citation};
 use crate::models::Usage;
 
@@ -32,16 +33,31 @@ pub struct Provenance {
     pub retrieval: String,
     /// What was searched for.
     pub query: String,
+    /// Whether a model put it into these words.
+    #[serde(default)]
+    pub is_rewritten: bool,
     /// The passages that the answer could draw on.
     pub passages: Vec<String>,
+    /// The tools that the model used, in order.
+    #[serde(default)]
+    pub tools: Vec<ToolUse>,
     /// The instructions that the model was given, as a word that changes with them.
     pub prompt_version: String,
     /// Who worded the answer.
     pub model: String,
-    /// What the model charged; nothing for an answer that was kept.
+    /// What the model charged, rewording and reading of documents among it; nothing for an answer that was kept.
     pub usage: Option<Usage>,
+    /// What that cost, where prices are named.
+    #[serde(default)]
+    pub cost: Option<f64>,
     /// Citations that did not hold.
     pub dropped_citations: usize,
+    /// From the question to what was found for it, in milliseconds; rewording is a part of it.
+    #[serde(default)]
+    pub found_ms: Option<u64>,
+    /// From the question to the first word, in milliseconds.
+    #[serde(default)]
+    pub first_word_ms: Option<u64>,
     /// From the question to the end of the answer, in milliseconds.
     pub took_ms: u64,
 }
@@ -90,28 +106,39 @@ impl StoredTurn {
         self
     }
 
-    /// Adds an event of the answer.
-    pub(super) fn take(&mut self, event: &ChatEvent) {
+    /// Adds an event of the answer that came so long after the question.
+    pub(super) fn take(&mut self, event: &ChatEvent, after: Duration) {
         let answer = self.answer.get_or_insert_default();
         match event {
             ChatEvent::Context(context) => {
+                self.provenance.found_ms = Some(milliseconds(after));
                 self.provenance.generation = context.generation;
                 self.provenance.retrieval = serde_json::to_value(context.retrieval)
                     .ok()
                     .and_then(|word| word.as_str().map(str::to_owned))
                     .unwrap_or_default();
                 self.provenance.query.clone_from(&context.query);
+                self.provenance.is_rewritten = context.is_rewritten;
                 self.provenance.passages = context.passages.iter().map(|cited| cited.passage.id.clone()).collect();
             }
-            ChatEvent::Text(text) => answer.push_str(text),
+            ChatEvent::Text(text) => {
+                self.provenance.first_word_ms.get_or_insert_with(|| milliseconds(after));
+                answer.push_str(text);
+            }
             ChatEvent::Citation(citation) => answer.push_str(&format!(" [{}]", citation.number)),
             ChatEvent::Usage(usage) => self.provenance.usage = Some(*usage),
+            ChatEvent::FoundMore(context) => {
+                self.provenance.passages = context.passages.iter().map(|cited| cited.passage.id.clone()).collect();
+            }
+            ChatEvent::ToolCall(used) => self.provenance.tools.push(used.clone()),
+            ChatEvent::FollowUps(_) => {}
             ChatEvent::Done(done) => {
                 self.state = TurnState::Complete;
                 self.citations.clone_from(&done.citations);
                 self.abstained = done.abstained;
                 self.provenance.model.clone_from(&done.model);
                 self.provenance.dropped_citations = done.dropped_citations;
+                self.provenance.cost = done.cost;
             }
         }
     }
@@ -121,7 +148,11 @@ impl StoredTurn {
         if self.state == TurnState::Answering {
             self.state = TurnState::Incomplete;
         }
-        self.provenance.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.provenance.took_ms = milliseconds(took);
         prompt_version.clone_into(&mut self.provenance.prompt_version);
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,18 +4,22 @@
 use serde_json::{Value, json};
 
 use super::fields::{self, Fields, invalid};
-use super::{Decoded, Dialect, Echo, RequestLimits, inline, text_of};
+use super::{Decoded, Dialect, Echo, RequestLimits, follow_ups, inline, text_of};
+use crate::chat::tools::ToolUse;
 use crate::chat::{ChatEvent, ChatRequest, Context, Done, Role, filter};
 use crate::error::{Error, Result};
 use crate::models::Usage;
 
 /// Reads `messages`, the last of them the question. The `context` of a request may hold anything; `filter` in it says where
-/// to look, `conversation_id` which conversation it belongs to, and nothing else in it changes anything.
+/// to look, `conversation_id` which conversation it belongs to, `suggest_followup_questions`, there or in `overrides`, whether
+/// questions that could come next are wanted, and nothing else in it changes anything.
 pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
     let messages = fields::array(body.take("messages"), "messages", limits)?;
     let context = body.take("context");
     let filter = filter::read(&context["filter"], "context.filter")?;
     let conversation = fields::conversation(&context["conversation_id"], "context.conversation_id")?;
+    let wishes = [&context, &context["overrides"]];
+    let wants_follow_ups = wishes.iter().any(|wishes| wishes["suggest_followup_questions"] == true);
     let session_state = body.take("sessionState");
     body.finish("`messages`, `context` and `sessionState`")?;
     let Some((last, earlier)) = messages.split_last() else {
@@ -29,7 +33,8 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
     }
     let question = fields::question(&last["content"], &format!("messages[{at}].content"), limits)?;
     let echo = Echo { dialect: Dialect::AiChatProtocol, session_state, turn: None };
-    Ok(Decoded { request: ChatRequest { question, history, filter, passages: None }, conversation, echo })
+    let request = ChatRequest { history, filter, wants_follow_ups, ..ChatRequest::of(question) };
+    Ok(Decoded { request, conversation, echo })
 }
 
 /// A complete answer.
@@ -42,18 +47,20 @@ pub(super) fn whole(echo: &Echo, events: &[ChatEvent]) -> Value {
                 context["data_points"] = data_points(found);
                 thoughts.push(search_thought(found));
             }
+            ChatEvent::FoundMore(found) => context["data_points"] = data_points(found),
+            ChatEvent::ToolCall(used) => thoughts.push(tool_thought(used)),
             ChatEvent::Usage(usage) => thoughts.push(usage_thought(*usage)),
             ChatEvent::Done(done) => {
                 thoughts.push(answer_thought(done));
                 context["citations"] = json!(done.citations);
                 context["abstained"] = json!(done.abstained);
             }
-            ChatEvent::Text(_) | ChatEvent::Citation(_) => {}
+            ChatEvent::Text(_) | ChatEvent::Citation(_) | ChatEvent::FollowUps(_) => {}
         }
     }
     name_the_turn(echo, &mut context);
     context["thoughts"] = Value::Array(thoughts);
-    context["followup_questions"] = json!([]);
+    context["followup_questions"] = json!(follow_ups(events).unwrap_or_default());
     json!({
         "message": { "role": "assistant", "content": text_of(events) },
         "context": context,
@@ -77,14 +84,16 @@ pub(super) fn line(echo: &Echo, event: &ChatEvent) -> Option<Value> {
         }
         ChatEvent::Text(text) => said(text),
         ChatEvent::Citation(citation) => said(&inline(citation)),
+        ChatEvent::FoundMore(found) => Some(json!({ "delta": {}, "context": { "data_points": data_points(found) } })),
+        ChatEvent::ToolCall(used) => Some(json!({ "delta": {}, "context": { "thoughts": [tool_thought(used)] } })),
         ChatEvent::Usage(usage) => Some(json!({ "delta": {}, "context": { "thoughts": [usage_thought(*usage)] } })),
+        ChatEvent::FollowUps(questions) => Some(json!({ "delta": {}, "context": { "followup_questions": questions } })),
         ChatEvent::Done(done) => Some(json!({
             "delta": {},
             "context": {
                 "citations": done.citations,
                 "abstained": done.abstained,
                 "thoughts": [answer_thought(done)],
-                "followup_questions": [],
             },
             "sessionState": echo.session_state,
         })),
@@ -114,7 +123,20 @@ fn search_thought(found: &Context) -> Value {
     json!({
         "title": "Search",
         "description": found.query,
-        "props": { "passages": found.passages.len(), "generation": found.generation, "retrieval": found.retrieval },
+        "props": {
+            "passages": found.passages.len(),
+            "generation": found.generation,
+            "retrieval": found.retrieval,
+            "rewritten": found.is_rewritten,
+        },
+    })
+}
+
+fn tool_thought(used: &ToolUse) -> Value {
+    json!({
+        "title": "Tool",
+        "description": used.summary,
+        "props": { "name": used.name, "is_error": used.is_error, "proposal": used.proposal },
     })
 }
 
@@ -134,6 +156,7 @@ fn answer_thought(done: &Done) -> Value {
             "truncated": done.truncated,
             "citations": done.citations.len(),
             "dropped_citations": done.dropped_citations,
+            "cost": done.cost,
         },
     })
 }

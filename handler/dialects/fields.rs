@@ -83,6 +83,15 @@ pub(super) fn conversation(given: &Value, field: &str) -> Result<Option<String>>
     }
 }
 
+/// A wish that is `true`, or not there.
+pub(super) fn flag(given: &Value, field: &str) -> Result<bool> {
+    match given {
+        Value::Null => Ok(false),
+        Value::Bool(flag) => Ok(*flag),
+        _ => Err(invalid(&format!("`{field}` is neither true nor false"))),
+    }
+}
+
 /// A refusal that can be mended by sending something else.
 pub(super) fn invalid(sentence: &str) -> Error {
     Error::new(ErrorKind::InvalidRequest, sentence)

@@ -211,10 +211,18 @@ fn text_of(events: &[ChatEvent]) -> String {
         match event {
             ChatEvent::Text(words) => text.push_str(words),
             ChatEvent::Citation(citation) => text.push_str(&inline(citation)),
-            ChatEvent::Context(_) | ChatEvent::Usage(_) | ChatEvent::Done(_) => {}
+            _ => {}
         }
     }
     text
+}
+
+/// The questions that could come next; none when nobody wanted them.
+fn follow_ups(events: &[ChatEvent]) -> Option<&[String]> {
+    events.iter().find_map(|event| match event {
+        ChatEvent::FollowUps(questions) => Some(questions.as_slice()),
+        _ => None,
+    })
 }
 
 /// A citation within words, with the gap before it: ` [handbook.pdf#page=4]`. Brackets of the name itself are escaped, so that it stays one.

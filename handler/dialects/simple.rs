@@ -5,11 +5,13 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::fields::{self, Fields};
-use super::{Decoded, Dialect, Echo, RequestLimits, text_of};
+use super::{Decoded, Dialect, Echo, RequestLimits, follow_ups, text_of};
+use crate::chat::tools::ToolUse;
 use crate::chat::{ChatEvent, ChatRequest, filter};
 use crate::error::{Error, Result};
 
-/// Reads `message` and, when they are there, `conversation_id`, `conversation_history` and `filter`.
+/// Reads `message` and, when they are there, `conversation_id`, `conversation_history`, `filter` and
+/// `suggest_followup_questions`.
 pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
     let message = body.take("message");
     let history = match body.take("conversation_history") {
@@ -18,11 +20,14 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
     };
     let filter = filter::read(&body.take("filter"), "filter")?;
     let conversation = fields::conversation(&body.take("conversation_id"), "conversation_id")?;
-    body.finish("`message`, `conversation_id`, `conversation_history` and `filter`")?;
+    let wants_follow_ups = fields::flag(&body.take("suggest_followup_questions"), "suggest_followup_questions")?;
+    let known = "`message`, `conversation_id`, `conversation_history`, `filter` and `suggest_followup_questions`";
+    body.finish(known)?;
     let question = fields::question(&message, "message", limits)?;
     let history = fields::turns(&history, "conversation_history")?;
     let echo = Echo { dialect: Dialect::Simple, session_state: Value::Null, turn: None };
-    Ok(Decoded { request: ChatRequest { question, history, filter, passages: None }, conversation, echo })
+    let request = ChatRequest { history, filter, wants_follow_ups, ..ChatRequest::of(question) };
+    Ok(Decoded { request, conversation, echo })
 }
 
 /// A complete answer.
@@ -34,16 +39,30 @@ pub(super) fn whole(echo: &Echo, events: &[ChatEvent], now: DateTime<Utc>) -> Va
     let mut whole = json!({
         "success": true,
         "response": text_of(events),
-        "function_calls": [],
+        "function_calls": function_calls(events),
         "timestamp": timestamp(now),
         "error": null,
         "citations": citations.map_or(&[][..], Vec::as_slice),
     });
+    if let Some(questions) = follow_ups(events) {
+        whole["followup_questions"] = json!(questions);
+    }
     if let Some((conversation, turn)) = &echo.turn {
         whole["conversation_id"] = json!(conversation);
         whole["turn"] = json!(turn);
     }
     whole
+}
+
+/// The tools that were used. One with a `proposal` has done nothing yet: the person decides on it.
+fn function_calls(events: &[ChatEvent]) -> Vec<&ToolUse> {
+    let mut used = Vec::new();
+    for event in events {
+        if let ChatEvent::ToolCall(tool) = event {
+            used.push(tool);
+        }
+    }
+    used
 }
 
 /// A failure.

@@ -94,7 +94,8 @@ fn refuses_what_is_not_a_question_and_names_the_field() {
     check(r#"{"message":"a","messages":[]}"#, "the body holds both `messages` and `message`");
     check(
         r#"{"message":"a","role":"system"}"#,
-        "the body holds a field other than `message`, `conversation_id`, `conversation_history` and `filter`",
+        "the body holds a field other than `message`, `conversation_id`, `conversation_history`, `filter` and \
+         `suggest_followup_questions`",
     );
     check(
         r#"{"messages":[],"tenant":"x"}"#,
@@ -145,6 +146,7 @@ pub(super) fn events() -> Vec<ChatEvent> {
             passages: vec![cited],
             generation: 9,
             query: "Leave?".to_owned(),
+            is_rewritten: false,
             retrieval: Retrieval::Lexical,
         }),
         ChatEvent::Text("25 days".to_owned()),
@@ -157,6 +159,7 @@ pub(super) fn events() -> Vec<ChatEvent> {
             citations: vec![citation],
             dropped_citations: 1,
             model: "m".to_owned(),
+            cost: None,
         }),
     ]
 }

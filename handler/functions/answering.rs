@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use crate::access::budget::{Meter, Reservation};
@@ -50,6 +50,7 @@ pub async fn begin_turn(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Named, Events)> {
+    request.is_fresh = request.is_fresh || wants_fresh(headers);
     let conversation = conversation.filter(|_| app.conversations.are_kept());
     let conversation = conversation.as_deref().map(ConversationId::parse).transpose()?;
     let named = |turn: u32| conversation.as_ref().map(|id| (id.as_str().to_owned(), turn));
@@ -128,6 +129,13 @@ impl Meter<Result<ChatEvent>> for TokenMeter {
             None => 0,
         }
     }
+}
+
+/// Whether the caller wants no answer of a moment ago, as RFC 9111 has it for a request.
+fn wants_fresh(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut directives = values.flat_map(|value| value.split(','));
+    directives.any(|directive| matches!(directive.trim().to_ascii_lowercase().as_str(), "no-cache" | "no-store"))
 }
 
 fn kept(leave: Option<Leave>, events: Events) -> Events {

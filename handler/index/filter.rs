@@ -31,11 +31,15 @@ impl Filter {
 
     /// Whether it holds for a document.
     pub fn admits(&self, id: &DocumentId, entry: &DocumentEntry) -> bool {
-        let modified = entry.version.modified;
+        self.admits_named(id, entry.name.as_str(), entry.category.as_deref(), entry.version.modified)
+    }
+
+    /// Whether it holds for a document of which this is known.
+    pub fn admits_named(&self, id: &DocumentId, name: &str, category: Option<&str>, modified: DateTime<Utc>) -> bool {
         (self.documents.is_empty() || self.documents.contains(id))
-            && self.path_prefix.as_ref().is_none_or(|prefix| entry.name.as_str().starts_with(prefix))
-            && self.category.as_ref().is_none_or(|category| entry.category.as_ref() == Some(category))
-            && self.exclude_category.as_ref().is_none_or(|category| entry.category.as_ref() != Some(category))
+            && self.path_prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix))
+            && self.category.as_deref().is_none_or(|wanted| category == Some(wanted))
+            && self.exclude_category.as_deref().is_none_or(|unwanted| category != Some(unwanted))
             && self.modified_from.is_none_or(|from| modified >= from)
             && self.modified_before.is_none_or(|before| modified < before)
     }

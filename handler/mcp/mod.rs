@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::era::Era;
 pub use self::era::{Given, Headers};
 use self::message::{Failure, Message};
-use crate::chat::retriever::Retriever;
+use crate::chat::Chat;
 use crate::document::Principal;
 use crate::error::Error;
 use crate::ingest::ledger::Ledger;
@@ -26,8 +26,8 @@ use crate::ingest::ledger::Ledger;
 /// Where tools and resources get what they give.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
-    /// Finds and reads passages.
-    pub retriever: &'a Retriever,
+    /// Finds and reads passages, and has the model that reads whole documents.
+    pub chat: &'a Chat,
     /// Knows the documents.
     pub ledger: &'a Ledger,
     /// The most characters of a query.

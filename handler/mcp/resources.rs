@@ -73,7 +73,7 @@ pub async fn read(
 
 /// All passages of a document that the caller may read, in order; none when there is no such document for them.
 pub async fn passages(sources: Sources<'_>, principal: &Principal, id: &DocumentId) -> Result<Vec<Passage>> {
-    sources.retriever.index().passages(principal, id).await
+    sources.chat.retriever.index().passages(principal, id).await
 }
 
 fn parse(uri: &str) -> Option<(DocumentId, Option<u32>)> {

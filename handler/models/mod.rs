@@ -15,6 +15,7 @@ pub(crate) mod fixture;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use self::openai::{OpenAiModel, ServerState};
@@ -68,16 +69,67 @@ pub enum Speaker {
 
 /// One message to a model.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Whose words these are.
-    pub speaker: Speaker,
-    /// The words.
-    pub text: String,
+pub enum Message {
+    /// Words, and whose they are.
+    Said(Speaker, String),
+    /// The model wants tools to be used. Each call has to be answered before anything else is said.
+    Called {
+        /// What it said before.
+        text: String,
+        /// What it wants.
+        calls: Vec<ToolCall>,
+    },
+    /// What came of one of these calls.
+    Answered {
+        /// The call's id.
+        call: String,
+        /// What the tool says.
+        text: String,
+    },
+}
+
+/// A model's wish to use a tool. All of it is the model's own words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// What the answer has to name.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// What for: an object as JSON, if the model kept to the form.
+    pub arguments: String,
+}
+
+impl fmt::Debug for ToolCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ToolCall({} bytes)", self.arguments.len())
+    }
+}
+
+/// A tool as it is offered to a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolDefinition {
+    /// Its name: letters, digits and underscores.
+    pub name: String,
+    /// What it does and when it is of use.
+    pub description: String,
+    /// A JSON schema of its arguments.
+    pub parameters: Value,
+}
+
+impl Message {
+    /// Words of somebody.
+    pub fn said(speaker: Speaker, text: impl Into<String>) -> Self {
+        Self::Said(speaker, text.into())
+    }
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("speaker", &self.speaker).field("bytes", &self.text.len()).finish()
+        match self {
+            Self::Said(speaker, text) => write!(f, "Said({speaker:?}, {} bytes)", text.len()),
+            Self::Called { calls, .. } => write!(f, "Called({})", calls.len()),
+            Self::Answered { text, .. } => write!(f, "Answered({} bytes)", text.len()),
+        }
     }
 }
 
@@ -90,15 +142,28 @@ pub struct ModelRequest {
     pub max_answer_tokens: u32,
     /// When the last word has to be here. Waiting, retrying and streaming all end then.
     pub deadline: Instant,
+    /// The tools there are. They are named as long as the messages speak of calls, even when none may be called any more.
+    pub tools: Vec<ToolDefinition>,
+    /// Whether the model may call one now.
+    pub may_call: bool,
 }
 
-/// What a model says, in order: any number of texts, at most one usage, and one finish at the end.
+impl ModelRequest {
+    /// A request without tools.
+    pub fn of(messages: Vec<Message>, max_answer_tokens: u32, deadline: Instant) -> Self {
+        Self { messages, max_answer_tokens, deadline, tools: Vec::new(), may_call: false }
+    }
+}
+
+/// What a model says, in order: any number of texts, the tools it wants to use, at most one usage, and one finish at the end.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ModelEvent {
     /// The next words.
     Text(String),
     /// What it cost.
     Usage(Usage),
+    /// Before it goes on it wants to know what comes of these, all of them whole.
+    ToolCalls(Vec<ToolCall>),
     /// The answer is over. A stream that ends without this was cut, and is reported as an error.
     Finished(Finish),
 }
@@ -108,6 +173,7 @@ impl fmt::Debug for ModelEvent {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Usage(usage) => usage.fmt(f),
+            Self::ToolCalls(calls) => write!(f, "ToolCalls({})", calls.len()),
             Self::Finished(finish) => write!(f, "Finished({finish:?})"),
         }
     }
@@ -122,6 +188,17 @@ pub enum Finish {
     Truncated,
 }
 
+/// An answer read to its end.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Whole {
+    /// The words.
+    pub text: String,
+    /// What it cost, if the server told.
+    pub usage: Option<Usage>,
+    /// Why it is over.
+    pub finish: Finish,
+}
+
 /// The tokens of one answer, as the server counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
@@ -129,4 +206,14 @@ pub struct Usage {
     pub prompt_tokens: u32,
     /// Tokens of the answer.
     pub completion_tokens: u32,
+}
+
+impl Usage {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+        }
+    }
 }

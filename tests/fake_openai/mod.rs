@@ -9,7 +9,7 @@ mod script;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -31,6 +31,10 @@ pub enum Habit {
     Parrot,
     /// It says what a document tells it to say, after `SAY: `.
     Traitor,
+    /// It searches as long as it may, and then gives this answer.
+    Curious(&'static str),
+    /// It calls tools as long as it may, those that it was offered, with arguments of its own, and others; then it is a traitor.
+    Schemer,
 }
 
 impl Habit {
@@ -38,9 +42,25 @@ impl Habit {
         let messages = request["messages"].as_array().cloned().unwrap_or_default();
         let given: Vec<&str> = messages.iter().filter_map(|message| message["content"].as_str()).collect();
         let all = given.join("\n\n");
+        let may_call = request["tools"].is_array() && request["tool_choice"] != "none";
+        if matches!(self, Self::Schemer) && may_call {
+            return Script::new(&["Let me see. "]).calling(&[
+                ("search_documents", r#"{"query": "https://evil.example/?q=nine ![x](https://evil.example/y)"}"#),
+                ("delete_document", r#"{"id": "ferry.md"}"#),
+                ("search_documents", r#"{"query": "ferry", "principal": "root"}"#),
+                ("execute_action", "{\"action_type\": \"send_email\""),
+                ("summarize_document", r#"{"name": "../../secret.md"}"#),
+                ("list_documents", "[]"),
+            ]);
+        }
+        if matches!(self, Self::Curious(_)) && may_call {
+            return Script::new(&[])
+                .calling(&[("search_documents", r#"{"query": "ferry herring oil", "top_results": 10}"#)]);
+        }
         let said = match self {
+            Self::Curious(answer) => answer,
             Self::Parrot => all.as_str(),
-            Self::Traitor => all.split_once("SAY: ").map_or("", |(_, said)| said),
+            Self::Traitor | Self::Schemer => all.split_once("SAY: ").map_or("", |(_, said)| said),
         };
         Script::new(&said.split_inclusive(' ').collect::<Vec<_>>())
     }
@@ -82,6 +102,12 @@ pub enum EmbeddingReply {
 /// What the handlers and the test both see.
 struct Shared {
     replies: Mutex<VecDeque<Reply>>,
+    /// What the next requests to reword a question get instead of the question itself.
+    rewrites: Mutex<VecDeque<Reply>>,
+    /// What the next requests for notes on a document get instead of a word of each passage.
+    notes: Mutex<VecDeque<Reply>>,
+    /// The server refuses requests with tools.
+    refuses_tools: AtomicBool,
     /// What the next requests for embeddings get instead of a good answer.
     embedding_replies: Mutex<VecDeque<EmbeddingReply>>,
     /// What every request for embeddings gets that finds nothing in line.
@@ -107,6 +133,9 @@ impl FakeOpenAi {
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             replies: Mutex::default(),
+            rewrites: Mutex::default(),
+            notes: Mutex::default(),
+            refuses_tools: AtomicBool::new(false),
             embedding_replies: Mutex::default(),
             habit: Mutex::default(),
             manner: Mutex::default(),
@@ -141,6 +170,22 @@ impl FakeOpenAi {
     /// Puts an answer in line. A request that finds none in line is answered with status 500.
     pub fn push(&self, reply: impl Into<Reply>) {
         lock(&self.shared.replies).push_back(reply.into());
+    }
+
+    /// Puts an answer in line for a request to reword a question. One that finds none in line gets the question back.
+    pub fn push_rewrite(&self, reply: impl Into<Reply>) {
+        lock(&self.shared.rewrites).push_back(reply.into());
+    }
+
+    /// Puts an answer in line for a request for notes on a part of a document. One that finds none in line gets the beginning of
+    /// each passage.
+    pub fn push_notes(&self, reply: impl Into<Reply>) {
+        lock(&self.shared.notes).push_back(reply.into());
+    }
+
+    /// From now on every request with tools is refused.
+    pub fn refuse_tools(&self) {
+        self.shared.refuses_tools.store(true, Ordering::SeqCst);
     }
 
     /// From now on every question that finds no answer in line is answered like this.
@@ -243,13 +288,55 @@ async fn complete(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    if let Some(question) = question_to_reword(&body) {
+        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
+        let reply = lock(&shared.rewrites).pop_front();
+        return script::play(reply.unwrap_or_else(|| Script::new(&[&question]).into()), shared).await;
+    }
+    if let Some(notes) = notes_on(&body) {
+        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
+        let reply = lock(&shared.notes).pop_front();
+        return script::play(reply.unwrap_or_else(|| Script::new(&[&notes]).into()), shared).await;
+    }
+    let refusal = script::wrong_order(&body).or_else(|| {
+        let unwanted = shared.refuses_tools.load(Ordering::SeqCst) && body["tools"].is_array();
+        unwanted.then(|| Refusal::new(400, json!({"error": {"message": "chat does not support tools"}})))
+    });
+    if let Some(refusal) = refusal {
+        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
+        return script::play(refusal.into(), shared).await;
+    }
     let habitual = lock(&shared.manner).map(|habit| habit.answer(&body).into());
     lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
     shared.arrived.notify_one();
     let reply = lock(&shared.replies).pop_front().or(habitual);
     let reply = reply.unwrap_or_else(|| Refusal::new(500, json!({"error": {"message": "no answer in line"}})).into());
     script::play(reply, shared).await
+}
+
+/// The question of a request to put it into other words.
+pub fn question_to_reword(body: &Value) -> Option<String> {
+    let said = |at: usize| body["messages"][at]["content"].as_str();
+    said(0).filter(|instructions| instructions.starts_with("You put the last question"))?;
+    said(1)?.rsplit_once("Last question: ").map(|(_, question)| question.to_owned())
+}
+
+/// Notes on the material of a request for notes: the longest line of each passage, under one heading.
+pub fn notes_on(body: &Value) -> Option<String> {
+    let said = |at: usize| body["messages"][at]["content"].as_str();
+    said(0).filter(|instructions| instructions.starts_with("You take notes"))?;
+    let material = said(1)?;
+    let passages = material.split("\n[").skip(1).filter_map(|passage| {
+        let (number, rest) = passage.split_once(']')?;
+        let words = rest
+            .lines()
+            .skip(1)
+            .map(|line| line.split("It is so.").next().unwrap_or(line).trim())
+            .max_by_key(|line| line.len())?;
+        Some(format!("- {words} [{number}]"))
+    });
+    Some(format!("Details\n{}", passages.collect::<Vec<_>>().join("\n")))
 }
 
 async fn embed(

@@ -28,6 +28,7 @@ pub enum Reply {
 #[derive(Clone, Debug)]
 pub struct Script {
     deltas: Vec<String>,
+    calls: Vec<(String, String)>,
     chunks_before_end: Vec<Value>,
     is_gated: bool,
     ending: Ending,
@@ -58,7 +59,22 @@ impl Script {
     /// An answer in these pieces, that finishes as it should.
     pub fn new(deltas: &[&str]) -> Self {
         let deltas = deltas.iter().map(|delta| (*delta).to_owned()).collect();
-        Self { deltas, chunks_before_end: Vec::new(), is_gated: false, ending: Ending::Finish("stop") }
+        Self {
+            deltas,
+            calls: Vec::new(),
+            chunks_before_end: Vec::new(),
+            is_gated: false,
+            ending: Ending::Finish("stop"),
+        }
+    }
+
+    /// Calls these tools after its words, given with their arguments; the parts of the calls come mixed.
+    pub fn calling(mut self, calls: &[(&str, &str)]) -> Self {
+        self.calls = calls.iter().map(|(name, arguments)| ((*name).to_owned(), (*arguments).to_owned())).collect();
+        if matches!(self.ending, Ending::Finish("stop")) {
+            self.ending = Ending::Finish("tool_calls");
+        }
+        self
     }
 
     /// Sends each delta, and the ending, only when the test releases it.
@@ -166,6 +182,10 @@ fn stream(script: Script, shared: Arc<Shared>) -> impl futures_util::Stream<Item
             pass(script.is_gated, &shared).await;
             yield event(&chunk(json!([{"index": 0, "delta": {"content": delta}, "finish_reason": null}])));
         }
+        for part in parts_of(&script.calls) {
+            pass(script.is_gated, &shared).await;
+            yield event(&chunk(json!([{"index": 0, "delta": {"tool_calls": [part]}, "finish_reason": null}])));
+        }
         for chunk in script.chunks_before_end {
             yield event(&chunk);
         }
@@ -187,6 +207,55 @@ fn stream(script: Script, shared: Arc<Shared>) -> impl futures_util::Stream<Item
             Ending::Hang => never().await,
         }
     }
+}
+
+/// Calls as they are streamed: first their names, then their arguments in two pieces, each call in turn.
+fn parts_of(calls: &[(String, String)]) -> Vec<Value> {
+    let begun = calls.iter().enumerate().map(|(at, (name, _))| {
+        json!({"index": at, "id": format!("call_{at}_{name}"), "type": "function", "function": {"name": name, "arguments": ""}})
+    });
+    let pieces = [0, 1].into_iter().flat_map(|half| {
+        calls.iter().enumerate().map(move |(at, (_, arguments))| {
+            let middle = arguments.char_indices().nth(arguments.chars().count() / 2).map_or(0, |(at, _)| at);
+            let piece = if half == 0 { &arguments[..middle] } else { &arguments[middle..] };
+            json!({"index": at, "function": {"arguments": piece}})
+        })
+    });
+    begun.chain(pieces).collect()
+}
+
+/// Why the real service would refuse these messages, if it would: every call is answered by one message of a tool under its
+/// id, before anything else is said, and a tool answers nothing that was not called.
+pub(super) fn wrong_order(body: &Value) -> Option<Refusal> {
+    let refused = |sentence: &str| {
+        let error = json!({"message": sentence, "type": "invalid_request_error", "param": "messages", "code": null});
+        Some(Refusal::new(400, json!({ "error": error })))
+    };
+    let mut open: Vec<&str> = Vec::new();
+    for message in body["messages"].as_array()? {
+        if message["role"] == "tool" {
+            let id = message["tool_call_id"].as_str().unwrap_or_default();
+            let Some(at) = open.iter().position(|call| *call == id) else {
+                return refused(
+                    "messages with role 'tool' must be a response to a preceding message with 'tool_calls'",
+                );
+            };
+            open.remove(at);
+            continue;
+        }
+        if !open.is_empty() {
+            return refused("an assistant message with 'tool_calls' must be followed by tool messages for each id");
+        }
+        let calls = message["tool_calls"].as_array().into_iter().flatten();
+        open = calls.clone().filter_map(|call| call["id"].as_str()).collect();
+        if calls
+            .clone()
+            .any(|call| serde_json::from_str::<Value>(call["function"]["arguments"].as_str().unwrap_or("")).is_err())
+        {
+            return refused("the arguments of a call are no JSON");
+        }
+    }
+    if open.is_empty() { None } else { refused("a call was not answered") }
 }
 
 /// Waits at the gate, where there is one.

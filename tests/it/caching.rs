@@ -42,8 +42,7 @@ async fn start(more: &[(&str, &str)]) -> (FakeOpenAi, TestApp) {
 }
 
 fn request(question: &str) -> ChatRequest {
-    let question = Question::parse(question, 1_000).expect("a question");
-    ChatRequest { question, history: Vec::new(), filter: Filter::default(), passages: None }
+    ChatRequest::of(Question::parse(question, 1_000).expect("a question"))
 }
 
 /// The words of the answer and the number of its citations.

@@ -12,7 +12,6 @@ use knowledge_worker::dialects::{Decoded, Dialect, Echo};
 use knowledge_worker::document::Principal;
 use knowledge_worker::error::ErrorKind;
 use knowledge_worker::functions::answering;
-use knowledge_worker::index::filter::Filter;
 use serde_json::{Value, json};
 
 use crate::fake_openai::{Ending, FakeOpenAi, Script};
@@ -156,7 +155,7 @@ async fn many_who_write_at_once_lose_no_turn() {
 async fn begin(test: &TestApp, key: Option<&str>) -> Result<answering::Events, ErrorKind> {
     let question = Question::parse(QUESTION, 100).unwrap();
     let decoded = Decoded {
-        request: ChatRequest { question, history: Vec::new(), filter: Filter::default(), passages: None },
+        request: ChatRequest::of(question),
         conversation: Some("c".to_owned()),
         echo: Echo { dialect: Dialect::Simple, session_state: Value::Null, turn: None },
     };

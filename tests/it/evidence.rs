@@ -21,10 +21,11 @@ async fn start(fake: &FakeOpenAi, more: &[(&str, &str)]) -> TestApp {
     test
 }
 
-/// The same with a chat model.
+/// The same with a chat model that has no tools to look further with.
 async fn start_with_chat(fake: &FakeOpenAi, more: &[(&str, &str)]) -> TestApp {
     let url = fake.url();
-    start(fake, &[&[("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "scripted")], more].concat()).await
+    start(fake, &[&[("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "scripted"), ("TOOLS", "off")], more].concat())
+        .await
 }
 
 async fn ask(test: &TestApp, question: &str) -> Value {

@@ -42,14 +42,13 @@ fn with_key() -> Authorization {
 
 /// The words of the answer, or how asking failed.
 async fn ask_within(model: &OpenAiModel, time: Duration) -> Result<String, ErrorKind> {
-    let messages = vec![Message { speaker: Speaker::User, text: "How many days?".to_owned() }];
-    let request = ModelRequest { messages, max_answer_tokens: 77, deadline: Instant::now() + time };
+    let messages = vec![Message::said(Speaker::User, "How many days?")];
+    let request = ModelRequest::of(messages, 77, Instant::now() + time);
     let mut stream = pin!(model.stream(request));
     let mut text = String::new();
     while let Some(event) = timeout(PATIENCE, stream.next()).await.expect("the model hangs") {
-        match event.map_err(|e| e.kind())? {
-            ModelEvent::Text(more) => text.push_str(&more),
-            ModelEvent::Usage(_) | ModelEvent::Finished(_) => {}
+        if let ModelEvent::Text(more) = event.map_err(|e| e.kind())? {
+            text.push_str(&more);
         }
     }
     Ok(text)

@@ -22,6 +22,7 @@ mod stand_in;
 mod support;
 
 mod actions;
+mod asking;
 mod azure;
 mod azure_search;
 mod backup;
@@ -71,4 +72,5 @@ mod routes;
 mod samples;
 mod serve;
 mod telemetry;
+mod tools;
 mod vectors;

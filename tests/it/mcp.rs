@@ -234,3 +234,33 @@ async fn only_posts_of_json_from_no_other_site_are_taken() {
     let long = Request::post("/mcp").header("content-type", "application/json");
     test.send(long.body(vec![b' '; (256 << 10) + 1].into()).unwrap()).await.assert_problem("body-too-large");
 }
+
+#[tokio::test]
+async fn a_document_is_summarized_for_who_may_read_it() {
+    let test = TestApp::new();
+    let text = "# Leave\n\nEvery employee of the yard gets 27 days of annual leave a year.\n\n## Asking\n\nAnnual leave must be asked \
+                for two weeks before it begins.\n";
+    test.ingest("hr/leave.md", text).await;
+    let call = |arguments: Value| json!({"name": "summarize_document", "arguments": arguments});
+    let by_id = json!({"document_id": DocumentId::of(&document_name("hr/leave.md"))});
+    for arguments in [by_id, json!({"name": "hr/leave.md"}), json!({"name": "Leave.md"})] {
+        let called = result(&test, "tools/call", call(arguments)).await;
+        let summary = &called["structuredContent"];
+        assert_eq!((&summary["name"], &summary["model"]), (&json!("hr/leave.md"), &json!("extractive")), "{called}");
+        assert_eq!(summary["topics"][0], json!({"text": "Leave", "sources": ["hr/leave.md"]}), "{called}");
+        let duty = "Annual leave must be asked for two weeks before it begins.";
+        assert_eq!(summary["action_items"][0]["text"], duty, "{called}");
+        assert!(
+            called["content"][0]["text"].as_str().unwrap().contains(&format!("Action items\n- {duty} [hr/leave.md]"))
+        );
+    }
+    for arguments in [json!({}), json!({"name": "nowhere.md"}), json!({"name": "../x"}), json!({"name": 7})] {
+        assert_eq!(result(&test, "tools/call", call(arguments)).await["isError"], true);
+    }
+    let hidden = TestApp::with(&[("DEFAULT_READERS", "nobody")]);
+    hidden.ingest("hr/leave.md", text).await;
+    for name in ["hr/leave.md", "leave.md", "never.md"] {
+        let refused = result(&hidden, "tools/call", call(json!({"name": name}))).await;
+        assert_eq!(refused["content"][0]["text"], "there is no such document", "{refused}");
+    }
+}

@@ -31,14 +31,13 @@ fn model(fake: &FakeOpenAi, kind: ServerKind, api_version: Option<&str>) -> Open
 }
 
 fn request(deadline: Duration) -> ModelRequest {
-    let message = |speaker, text: &str| Message { speaker, text: text.to_owned() };
     let messages = vec![
-        message(Speaker::System, "Be brief."),
-        message(Speaker::User, "Hi"),
-        message(Speaker::Assistant, "Hello."),
-        message(Speaker::User, "How many days?"),
+        Message::said(Speaker::System, "Be brief."),
+        Message::said(Speaker::User, "Hi"),
+        Message::said(Speaker::Assistant, "Hello."),
+        Message::said(Speaker::User, "How many days?"),
     ];
-    ModelRequest { messages, max_answer_tokens: 77, deadline: Instant::now() + deadline }
+    ModelRequest::of(messages, 77, Instant::now() + deadline)
 }
 
 /// Everything the model says, and how it failed if it did.

@@ -39,7 +39,7 @@ async def use(url, era):
             "server": client.server_info and client.server_info.name,
             "instructions": bool(client.instructions),
             "tools": [tool.name for tool in tools],
-            "schemas": all(tool.output_schema and tool.input_schema["required"] for tool in tools),
+            "schemas": all(tool.output_schema and "required" in tool.input_schema for tool in tools),
             "found": searched.structured_content["results"][0]["source"],
             "text": searched.content[0].text,
             "hit": sorted(hit),

@@ -8,24 +8,25 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use futures_util::{Stream, TryFutureExt};
 use tokio::time::{Instant, timeout_at};
 
+use crate::chat::agent::{self, Said, Task};
 use crate::chat::citation::{CitationChecker, Piece, Verdict};
 use crate::chat::evidence::{Analyze, PassageTerms, coverage};
+use crate::chat::follow_ups::FollowUpScanner;
+use crate::chat::language::Language;
 use crate::chat::outgoing::OutgoingFilter;
-use crate::chat::prompt;
+use crate::chat::outgoing::allowlist::LinkAllowlist;
 use crate::chat::retrieve::{Retrieved, retrieve};
-use crate::chat::{Chat, ChatEvent, ChatRequest, CitedPassage, Done};
+use crate::chat::rewrite::Rewritten;
+use crate::chat::{Chat, ChatEvent, ChatRequest, CitedPassage, Context, Done, Prices, Turn};
+use crate::chat::{budget, prompt};
 use crate::document::{Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::extractive::{Extract, Material, extract};
-use crate::models::{ChatModel, Finish, ModelEvent, ModelRequest};
-use crate::telemetry::{calls, metrics};
+use crate::models::{ChatModel, Finish, Usage};
+use crate::telemetry::metrics;
 
-/// The answer when the documents do not say.
-pub const ABSTENTION: &str = "I don't know: the documents I may read do not say.";
-
-/// What follows an answer of a model in which nothing could be traced to a passage.
-pub const UNSUPPORTED: &str =
-    "\n\n(None of this could be traced to a passage in the documents. Please check it before relying on it.)";
+/// The part of the room for passages and history that is kept for tools.
+const TOOL_PART: usize = 3;
 
 /// Answers a question as `principal`; with what was answered a moment ago, when the same may read the same and nothing has
 /// changed since.
@@ -46,7 +47,7 @@ pub fn answer(
             }
             return;
         };
-        let (turn, known) = timeout_at(deadline, kept.known(&key)).await.map_err(|_| too_late())?;
+        let (turn, known) = timeout_at(deadline, kept.known(&key, request.is_fresh)).await.map_err(|_| too_late())?;
         if let Some(events) = known {
             for event in events {
                 yield event;
@@ -78,19 +79,61 @@ fn answer_anew(
     deadline: Instant,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send {
     async_stream::try_stream! {
-        let found = timeout_at(deadline, retrieve(&chat.retriever, &principal, &request, &chat.settings));
-        let found = found.map_err(|_| too_late()).await??;
+        let rewritten = rewritten(chat, &request).await;
+        let query = rewritten.as_ref().map(|rewritten| rewritten.query.as_str());
+        let found = timeout_at(deadline, retrieve(&chat.retriever, &principal, &request, query, &chat.settings));
+        let mut found = found.map_err(|_| too_late()).await??;
+        let history = shown(chat, &request, &mut found);
         yield ChatEvent::Context(found.context.clone());
         let analyze = |text: &str| -> Vec<String> { chat.retriever.index().analyze(text).into_iter().map(|token| token.term).collect() };
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &analyze)).collect();
-        let words = if is_enough(chat, &found, &terms) { words(chat, &request, &found, &analyze, deadline) } else { None };
-        let checker = CitationChecker::new(&found.context.passages, &terms, &analyze, chat.settings.citation_support);
+        let is_enough = is_enough(chat, &found, &terms);
+        let words = words(chat, &principal, &request, history, &found, is_enough, &analyze, deadline);
+        let mut checker = CitationChecker::new(request.question.as_str(), &analyze, chat.settings.citation_support);
+        checker.add(&found.context.passages, terms);
         let known = found.context.passages.iter().map(|cited| cited.passage.text.as_str());
-        let filter = OutgoingFilter::new(&chat.settings.links, known.collect());
-        for await event in told(words, checker, filter, chat.model.name()) {
+        let outlet = Outlet {
+            checker,
+            filter: OutgoingFilter::new(&chat.settings.links, known.collect()),
+            follow_ups: FollowUpScanner::new(request.wants_follow_ups),
+        };
+        let telling = Telling {
+            model: chat.model.name(),
+            links: &chat.settings.links,
+            prices: chat.settings.prices,
+            request: &request,
+            analyze: &analyze,
+            context: found.context.clone(),
+            spent: rewritten.and_then(|rewritten| rewritten.usage),
+        };
+        for await event in told(words, outlet, telling) {
             yield event?;
         }
     }
+}
+
+/// The question in the words of a model, where there is one and the question has a history.
+async fn rewritten(chat: &Chat, request: &ChatRequest) -> Option<Rewritten> {
+    match &chat.model {
+        ChatModel::OpenAi(model) if chat.settings.rewrites => {
+            chat.rewriter.rewrite(model, chat.retriever.index(), request).await
+        }
+        _ => None,
+    }
+}
+
+/// The history that a model is shown. Passages that find no room beside it are taken out of what was found, so that nothing
+/// is cited that the model has not seen.
+fn shown<'a>(chat: &Chat, request: &'a ChatRequest, found: &mut Retrieved) -> &'a [Turn] {
+    if matches!(chat.model, ChatModel::Extractive) {
+        return &[];
+    }
+    let room = budget::room(request, &chat.settings, prompt::tokens(request));
+    let history = budget::history(request, &chat.settings, room);
+    // What tools say needs room, too.
+    let room = if chat.settings.tool_rounds > 0 { room - room / TOOL_PART } else { room };
+    budget::fit(&mut found.context.passages, history, room);
+    history
 }
 
 /// Whether the passages are worth an answer. Where a model words it, they may also say the same as the question in other
@@ -103,30 +146,32 @@ fn is_enough(chat: &Chat, found: &Retrieved, terms: &[PassageTerms]) -> bool {
     coverage(&found.terms, terms) >= chat.settings.evidence_threshold || is_alike()
 }
 
-/// The words of the answer as they come, or `None` when there is nothing to quote.
+/// The words of the answer as they come, or `None` when there is nothing to quote. A model that has tools may look for more
+/// where too little was found.
+#[expect(clippy::too_many_arguments, reason = "all of it is of one question")]
 fn words<'a>(
     chat: &'a Chat,
-    request: &ChatRequest,
+    principal: &'a Principal,
+    request: &'a ChatRequest,
+    history: &'a [Turn],
     found: &Retrieved,
+    is_enough: bool,
     analyze: &Analyze<'_>,
     deadline: Instant,
-) -> Option<BoxStream<'a, Result<ModelEvent>>> {
+) -> Option<BoxStream<'a, Result<Said>>> {
+    let passages = found.context.passages.clone();
     match &chat.model {
-        ChatModel::Extractive => quoted(request, found, analyze),
-        ChatModel::OpenAi(model) => {
-            let messages = prompt::messages(request, &found.context.passages, &chat.settings, &prompt::random_code());
-            let request = ModelRequest { messages, max_answer_tokens: chat.settings.max_answer_tokens, deadline };
-            Some(calls::outside("model", "chat").with_model(model.name()).stream(model.stream(request).boxed()))
+        ChatModel::Extractive if is_enough => quoted(request, found, analyze),
+        ChatModel::OpenAi(model) if is_enough || chat.settings.tool_rounds > 0 && model.takes_tools() => {
+            let task = Task { chat, principal, request, history, passages, is_enough, deadline };
+            Some(agent::run(model, task).boxed())
         }
+        _ => None,
     }
 }
 
 /// The best sentences of the passages, written the way a model is asked to: each followed by its marker.
-fn quoted<'a>(
-    request: &ChatRequest,
-    found: &Retrieved,
-    analyze: &Analyze<'_>,
-) -> Option<BoxStream<'a, Result<ModelEvent>>> {
+fn quoted<'a>(request: &ChatRequest, found: &Retrieved, analyze: &Analyze<'_>) -> Option<BoxStream<'a, Result<Said>>> {
     let cited: &[CitedPassage] = &found.context.passages;
     let passages: Vec<&Passage> = cited.iter().map(|cited| &cited.passage).collect();
     let material =
@@ -135,67 +180,134 @@ fn quoted<'a>(
     let last = extracts.len().checked_sub(1)?;
     let write = |(at, extract): (usize, Extract)| {
         let end = if at == last { "" } else { "\n" };
-        Ok(ModelEvent::Text(format!("{} [{}]{end}", extract.text, cited[extract.passage].number)))
+        Ok(Said::Words(format!("{} [{}]{end}", extract.text, cited[extract.passage].number)))
     };
-    let mut events: Vec<Result<ModelEvent>> = extracts.into_iter().enumerate().map(write).collect();
-    events.push(Ok(ModelEvent::Finished(Finish::Complete)));
+    let mut events: Vec<Result<Said>> = extracts.into_iter().enumerate().map(write).collect();
+    events.push(Ok(Said::Ended(Finish::Complete)));
     Some(stream::iter(events).boxed())
+}
+
+/// What the words of a model pass on their way out.
+struct Outlet<'a> {
+    follow_ups: FollowUpScanner,
+    checker: CitationChecker<'a>,
+    filter: OutgoingFilter<'a>,
+}
+
+impl Outlet<'_> {
+    /// Passages that the words may cite from now on.
+    fn add(&mut self, passages: &[CitedPassage], analyze: &Analyze<'_>) {
+        self.checker.add(passages, passages.iter().map(|cited| PassageTerms::of(&cited.passage, analyze)).collect());
+        passages.iter().for_each(|cited| self.filter.know(&cited.passage.text));
+    }
+
+    fn push(&mut self, words: &str) -> Vec<ChatEvent> {
+        let words = self.follow_ups.push(words);
+        let pieces = self.checker.push(&words);
+        pieces.into_iter().flat_map(|piece| outgoing(piece, &mut self.filter)).collect()
+    }
+
+    /// What was still held back, the verdict on the whole, and the questions that could come next.
+    fn finish(mut self, links: &LinkAllowlist) -> (Vec<ChatEvent>, Verdict, Vec<String>) {
+        let held = self.follow_ups.finish();
+        let mut pieces = self.checker.push(&held);
+        let (last, verdict) = self.checker.finish();
+        pieces.extend(last);
+        let mut events: Vec<ChatEvent> =
+            pieces.into_iter().flat_map(|piece| outgoing(piece, &mut self.filter)).collect();
+        events.extend(text(self.filter.finish()));
+        (events, verdict, self.follow_ups.questions(links))
+    }
+}
+
+/// What an answer is told with.
+struct Telling<'a> {
+    model: &'a str,
+    links: &'a LinkAllowlist,
+    prices: Prices,
+    request: &'a ChatRequest,
+    analyze: &'a Analyze<'a>,
+    /// What was found first.
+    context: Context,
+    /// What was spent before the first word.
+    spent: Option<Usage>,
 }
 
 /// Words into events, every citation checked. No words means that the documents do not say.
 fn told<'a>(
-    words: Option<BoxStream<'a, Result<ModelEvent>>>,
-    mut checker: CitationChecker<'a>,
-    mut filter: OutgoingFilter<'a>,
-    model: &'a str,
+    words: Option<BoxStream<'a, Result<Said>>>,
+    mut outlet: Outlet<'a>,
+    mut telling: Telling<'a>,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send + 'a {
     async_stream::try_stream! {
-        let has_words = words.is_some();
+        let model = telling.model;
+        let mut has_words = words.is_some();
         let mut finish = Finish::Complete;
-        let mut usage = None;
-        for await event in words.unwrap_or_else(|| stream::empty().boxed()) {
-            match event? {
-                ModelEvent::Text(text) => {
-                    for event in checker.push(&text).into_iter().flat_map(|piece| outgoing(piece, &mut filter)) {
+        let mut usage = telling.spent;
+        let (mut names, mut text) = (Vec::new(), String::new());
+        for await said in words.unwrap_or_else(|| stream::empty().boxed()) {
+            match said? {
+                Said::Words(words) => {
+                    if !names.is_empty() {
+                        text.push_str(&words);
+                    }
+                    for event in outlet.push(&words) {
                         yield event;
                     }
                 }
-                ModelEvent::Usage(spent) => {
-                    metrics::tokens("prompt", model, spent.prompt_tokens.into());
-                    metrics::tokens("completion", model, spent.completion_tokens.into());
-                    usage = Some(spent);
+                Said::Spent(spent) => usage = Some(usage.unwrap_or_default().plus(spent)),
+                Said::Used(tool) => yield ChatEvent::ToolCall(tool),
+                Said::Found(more) => {
+                    outlet.add(&more, telling.analyze);
+                    telling.context.passages.extend(more);
+                    yield ChatEvent::FoundMore(telling.context.clone());
                 }
-                ModelEvent::Finished(how) => finish = how,
+                Said::Named(more) => names.extend(more),
+                Said::Nothing => has_words = false,
+                Said::Ended(how) => finish = how,
             }
         }
-        let (rest, verdict) = checker.finish();
-        let rest = rest.into_iter().flat_map(|piece| outgoing(piece, &mut filter)).collect::<Vec<_>>();
-        for event in rest.into_iter().chain(text(filter.finish())) {
+        if let Some(spent) = usage {
+            metrics::tokens("prompt", model, spent.prompt_tokens.into());
+            metrics::tokens("completion", model, spent.completion_tokens.into());
+        }
+        let (rest, verdict, follow_ups) = outlet.finish(telling.links);
+        for event in rest {
             yield event;
         }
-        if let Some(ending) = ending(has_words, &verdict)? {
-            yield ChatEvent::Text(ending.to_owned());
+        let is_of_a_list = names.iter().any(|name| text.contains(name.as_str()));
+        if let Some(ending) = ending(has_words, is_of_a_list, &verdict, telling.request)? {
+            yield ChatEvent::Text(ending);
         }
         if let Some(spent) = usage {
             yield ChatEvent::Usage(spent);
         }
+        let is_abstention = !has_words || verdict.declined && verdict.citations.is_empty();
+        if telling.request.wants_follow_ups {
+            yield ChatEvent::FollowUps(if is_abstention { Vec::new() } else { follow_ups });
+        }
         yield ChatEvent::Done(Done {
-            abstained: !has_words || verdict.declined && verdict.citations.is_empty(),
+            abstained: is_abstention,
             truncated: finish == Finish::Truncated,
             citations: verdict.citations,
             dropped_citations: verdict.dropped,
             model: model.to_owned(),
+            cost: usage.and_then(|usage| telling.prices.of(usage)),
         });
     }
 }
 
-/// What has to be added to an answer, seen its check. A model that said nothing at all has failed.
-fn ending(has_words: bool, verdict: &Verdict) -> Result<Option<&'static str>> {
+/// What has to be added to an answer, seen its check, in the language of the question. One that tells documents of a list needs
+/// no passage. A model that said nothing at all has failed.
+fn ending(has_words: bool, is_of_a_list: bool, verdict: &Verdict, request: &ChatRequest) -> Result<Option<String>> {
+    let language = Language::of(request.question.as_str()).unwrap_or(Language::English);
     match verdict {
-        _ if !has_words => Ok(Some(ABSTENTION)),
-        Verdict { has_text: false, declined: true, .. } => Ok(Some(ABSTENTION)),
+        _ if !has_words => Ok(Some(language.abstention().to_owned())),
+        Verdict { has_text: false, declined: true, .. } => Ok(Some(language.abstention().to_owned())),
         Verdict { has_text: false, .. } => Err(Error::new(ErrorKind::ModelFailed, "the model gave no answer")),
-        Verdict { declined: false, citations, .. } if citations.is_empty() => Ok(Some(UNSUPPORTED)),
+        Verdict { declined: false, citations, .. } if citations.is_empty() && !is_of_a_list => {
+            Ok(Some(format!("\n\n{}", language.unsupported())))
+        }
         _ => Ok(None),
     }
 }

@@ -7,7 +7,6 @@ use crate::chat::question::Question;
 use crate::chat::retriever::Retrieval;
 use crate::chat::{ChatSettings, Context};
 use crate::index::Token;
-use crate::index::filter::Filter;
 use crate::models::Usage;
 use crate::models::fixture::{self, passage};
 
@@ -27,11 +26,17 @@ fn found(question: &str) -> (ChatRequest, Retrieved) {
         fixture::tokens(question).into_iter().map(|(term, start, end)| Token { term, start, end }).collect();
     let terms = question_terms(question, 0, &tokens, &[]);
     let asked = Question::parse(question, 1_000).expect("a question");
-    let request = ChatRequest { question: asked, history: Vec::new(), filter: Filter::default(), passages: None };
+    let request = ChatRequest::of(asked);
     (
         request,
         Retrieved {
-            context: Context { passages, generation: 7, query: question.to_owned(), retrieval: Retrieval::Lexical },
+            context: Context {
+                passages,
+                generation: 7,
+                query: question.to_owned(),
+                is_rewritten: false,
+                retrieval: Retrieval::Lexical,
+            },
             terms,
             similarity: None,
         },
@@ -46,23 +51,32 @@ fn covers(found: &Retrieved) -> bool {
     coverage(&found.terms, &passage_terms(found)) >= ChatSettings::default().evidence_threshold
 }
 
-async fn events(found: &Retrieved, words: Option<Vec<Result<ModelEvent>>>) -> Result<Vec<ChatEvent>> {
-    let terms = passage_terms(found);
-    let checker = CitationChecker::new(
-        &found.context.passages,
-        &terms,
-        &fixture::terms,
-        ChatSettings::default().citation_support,
-    );
+async fn events(found: &Retrieved, words: Option<Vec<Result<Said>>>) -> Result<Vec<ChatEvent>> {
+    events_of(&ChatRequest::of(Question::parse("How many days?", 100)?), found, words).await
+}
+
+async fn events_of(
+    request: &ChatRequest,
+    found: &Retrieved,
+    words: Option<Vec<Result<Said>>>,
+) -> Result<Vec<ChatEvent>> {
+    let support = ChatSettings::default().citation_support;
+    let mut checker = CitationChecker::new(request.question.as_str(), &fixture::terms, support);
+    checker.add(&found.context.passages, passage_terms(found));
     let words = words.map(|words| stream::iter(words).boxed());
     let links = LinkAllowlist::default();
     let filter = OutgoingFilter::new(&links, Vec::new());
-    let events: Vec<Result<ChatEvent>> = told(words, checker, filter, "scripted").collect().await;
+    let outlet = Outlet { checker, filter, follow_ups: FollowUpScanner::new(request.wants_follow_ups) };
+    let (analyze, context) = (&fixture::terms, found.context.clone());
+    let telling = Telling { model: "scripted", links: &links, prices: PRICES, request, analyze, context, spent: None };
+    let events: Vec<Result<ChatEvent>> = told(words, outlet, telling).collect().await;
     events.into_iter().collect()
 }
 
-fn says(text: &str) -> Result<ModelEvent> {
-    Ok(ModelEvent::Text(text.to_owned()))
+const PRICES: Prices = Prices { input: Some(2.0), output: Some(10.0) };
+
+fn says(text: &str) -> Result<Said> {
+    Ok(Said::Words(text.to_owned()))
 }
 
 /// The text with citations as `{n}`, and how it ended.
@@ -72,7 +86,7 @@ fn summary(events: &[ChatEvent]) -> (String, &Done) {
         match event {
             ChatEvent::Text(more) => text.push_str(more),
             ChatEvent::Citation(citation) => text.push_str(&format!("{{{}}}", citation.number)),
-            ChatEvent::Context(_) | ChatEvent::Usage(_) | ChatEvent::Done(_) => {}
+            _ => {}
         }
     }
     let done = events.last().and_then(|event| match event {
@@ -92,7 +106,7 @@ async fn quotes_pass_the_check_that_models_have_to_pass() {
     ] {
         let (request, found) = found(question);
         assert!(covers(&found), "{question}");
-        let words: Vec<Result<ModelEvent>> = quoted(&request, &found, &fixture::terms).expect("quotes").collect().await;
+        let words: Vec<Result<Said>> = quoted(&request, &found, &fixture::terms).expect("quotes").collect().await;
         let events = events(&found, Some(words)).await.expect("an answer");
         let (text, done) = summary(&events);
         assert!(done.dropped_citations == 0 && !done.citations.is_empty() && !done.abstained, "{text}");
@@ -106,7 +120,7 @@ async fn abstains_without_words_and_cites_nothing() {
     assert!(quoted(&request, &found, &fixture::terms).is_none());
     let events = events(&found, None).await.expect("an answer");
     let (text, done) = summary(&events);
-    assert_eq!(text, ABSTENTION);
+    assert_eq!(text, Language::English.abstention());
     assert!(done.abstained && done.citations.is_empty());
 }
 
@@ -118,8 +132,8 @@ async fn passes_words_on_and_ends_with_cost_and_verdict() {
         says("You get 25 days of "),
         says("annual leave [1"),
         says("]."),
-        Ok(ModelEvent::Usage(usage)),
-        Ok(ModelEvent::Finished(Finish::Truncated)),
+        Ok(Said::Spent(usage)),
+        Ok(Said::Ended(Finish::Truncated)),
     ];
     let events = events(&found, Some(words)).await.expect("an answer");
     let (text, done) = summary(&events);
@@ -127,6 +141,8 @@ async fn passes_words_on_and_ends_with_cost_and_verdict() {
     assert_eq!(events[0], ChatEvent::Text("You get 25 days ".to_owned()));
     assert!(events.contains(&ChatEvent::Usage(usage)));
     assert!(done.truncated && done.model == "scripted");
+    assert_eq!(done.cost, Some((9.0 * 2.0 + 3.0 * 10.0) / 1e6));
+    assert_eq!(Prices { input: Some(1.0), output: None }.of(usage), None, "half a price is none");
 }
 
 #[tokio::test]
@@ -134,7 +150,7 @@ async fn says_so_when_nothing_can_be_traced() {
     let (_, found) = found("How many days?");
     let events = events(&found, Some(vec![says("You get 40 days of annual leave [1].")])).await.expect("an answer");
     let (text, done) = summary(&events);
-    assert_eq!(text, format!("You get 40 days of annual leave.{UNSUPPORTED}"));
+    assert_eq!(text, format!("You get 40 days of annual leave.\n\n{}", Language::English.unsupported()));
     assert_eq!((done.abstained, done.dropped_citations), (false, 1));
 }
 
@@ -145,7 +161,7 @@ async fn a_model_may_decline_but_not_be_silent() {
     let (text, done) = summary(&declined);
     assert_eq!((text.as_str(), done.abstained), ("Die Dokumente sagen es nicht.", true));
     let bare = events(&found, Some(vec![says("[0]")])).await.expect("an answer");
-    assert_eq!(summary(&bare).0, ABSTENTION);
+    assert_eq!(summary(&bare).0, Language::English.abstention());
     assert_eq!(events(&found, Some(Vec::new())).await.expect_err("silence").kind(), ErrorKind::ModelFailed);
 }
 
@@ -154,4 +170,30 @@ async fn a_failure_ends_the_answer() {
     let (_, found) = found("How many days?");
     let words = vec![says("You get "), Err(Error::new(ErrorKind::ModelFailed, "cut"))];
     assert_eq!(events(&found, Some(words)).await.expect_err("cut").kind(), ErrorKind::ModelFailed);
+}
+
+#[tokio::test]
+async fn what_the_product_says_is_in_the_language_of_the_question() {
+    let (_, found) = found("How many days?");
+    let asked = |question: &str| ChatRequest::of(Question::parse(question, 100).expect("a question"));
+    let abstained = events_of(&asked("Wie viele Monde hat der Mars?"), &found, None).await.expect("an answer");
+    assert_eq!(summary(&abstained).0, Language::German.abstention());
+    let made_up = Some(vec![says("Il y en a quarante.")]);
+    let unsupported = events_of(&asked("Combien de jours pour les fêtes ?"), &found, made_up).await.expect("an answer");
+    assert!(summary(&unsupported).0.ends_with(Language::French.unsupported()), "{unsupported:?}");
+}
+
+#[tokio::test]
+async fn questions_to_come_are_told_apart_from_the_answer() {
+    let (mut request, found) = found("How many days of annual leave?");
+    let words = || Some(vec![says("You get 25 days of annual leave [1].\n<<Who approves "), says("travel [2]?>>\n")]);
+    let plain = events_of(&request, &found, words()).await.expect("an answer");
+    assert!(summary(&plain).0.contains("<<") || summary(&plain).0.contains("< <"), "nobody asked for them");
+    request.wants_follow_ups = true;
+    let events = events_of(&request, &found, words()).await.expect("an answer");
+    assert_eq!(summary(&events).0, "You get 25 days of annual leave{1}.");
+    assert!(events.contains(&ChatEvent::FollowUps(vec!["Who approves travel?".to_owned()])), "{events:?}");
+    let declined = Some(vec![says("The documents do not say. [0]\n<<What else?>>")]);
+    let declined = events_of(&request, &found, declined).await.expect("an answer");
+    assert!(declined.contains(&ChatEvent::FollowUps(Vec::new())), "{declined:?}");
 }

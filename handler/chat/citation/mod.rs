@@ -2,9 +2,12 @@
 //! text without them, and a citation wherever a retrieved passage really supports the words before the marker. It knows
 //! the passages of this answer and nothing of how it came to be.
 
+mod names;
+
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
+use self::names::{Name, names};
 use crate::chat::evidence::{Analyze, PassageTerms, frame};
 use crate::chat::marker::{MarkerScanner, Part};
 use crate::chat::{Citation, CitedPassage};
@@ -36,8 +39,10 @@ pub struct Verdict {
 
 /// Checks one answer against the passages it was made from.
 pub struct CitationChecker<'a> {
-    passages: Vec<Checked<'a>>,
+    passages: Vec<Checked>,
     analyze: &'a Analyze<'a>,
+    /// The terms of the question: an answer may name whom it was asked about.
+    asked: HashSet<String>,
     /// The share of a sentence's terms that a passage must have.
     support: f32,
     scanner: MarkerScanner,
@@ -54,9 +59,9 @@ pub struct CitationChecker<'a> {
 }
 
 /// A passage with what a check needs of it, worked out when first cited.
-struct Checked<'a> {
-    cited: &'a CitedPassage,
-    terms: &'a PassageTerms,
+struct Checked {
+    cited: CitedPassage,
+    terms: PassageTerms,
     content: OnceCell<Content>,
 }
 
@@ -66,19 +71,11 @@ struct Content {
 }
 
 impl<'a> CitationChecker<'a> {
-    /// Starts on an answer made from `passages`, whose terms are `terms`, in the same order.
-    pub fn new(
-        passages: &'a [CitedPassage],
-        terms: &'a [PassageTerms],
-        analyze: &'a Analyze<'a>,
-        support: f32,
-    ) -> Self {
+    /// Starts on an answer to a question.
+    pub fn new(question: &str, analyze: &'a Analyze<'a>, support: f32) -> Self {
         Self {
-            passages: passages
-                .iter()
-                .zip(terms)
-                .map(|(cited, terms)| Checked { cited, terms, content: OnceCell::new() })
-                .collect(),
+            passages: Vec::new(),
+            asked: analyze(question).into_iter().collect(),
             analyze,
             support,
             scanner: MarkerScanner::default(),
@@ -89,6 +86,12 @@ impl<'a> CitationChecker<'a> {
             space_after: String::new(),
             verdict: Verdict::default(),
         }
+    }
+
+    /// Passages that the answer may cite from now on, with their terms in the same order.
+    pub fn add(&mut self, passages: &[CitedPassage], terms: Vec<PassageTerms>) {
+        let with_terms = passages.iter().cloned().zip(terms);
+        self.passages.extend(with_terms.map(|(cited, terms)| Checked { cited, terms, content: OnceCell::new() }));
     }
 
     /// What is certain after the next words.
@@ -131,7 +134,7 @@ impl<'a> CitationChecker<'a> {
 
     /// The number of the passage whose source this is.
     fn named(&self, source: &str) -> Option<usize> {
-        let is_it = |checked: &&Checked<'_>| checked.cited.passage.source() == source.trim();
+        let is_it = |checked: &&Checked| checked.cited.passage.source() == source.trim();
         self.passages.iter().find(is_it).map(|checked| checked.cited.number)
     }
 
@@ -201,7 +204,10 @@ impl<'a> CitationChecker<'a> {
         }
         // Each figure has to be in one of the passages cited together.
         let is_known = |figure: &Number| candidates.iter().any(|checked| self.content(checked).numbers.holds(figure));
-        if !figures.iter().all(is_known) {
+        // And so has each name.
+        let names = if candidates.is_empty() { Vec::new() } else { names(claim) };
+        let is_named = |name: &Name<'_>| candidates.iter().any(|checked| self.knows(checked, name));
+        if !figures.iter().all(is_known) || !names.iter().all(is_named) {
             self.verdict.dropped += candidates.len();
             return Vec::new();
         }
@@ -215,12 +221,22 @@ impl<'a> CitationChecker<'a> {
     }
 
     /// Whether a passage has enough of a claim's words, and at least one of its figures when it has any.
-    fn is_supported(&self, checked: &Checked<'_>, terms: &[String], figures: &[Number]) -> bool {
+    fn is_supported(&self, checked: &Checked, terms: &[String], figures: &[Number]) -> bool {
         let has_figure = figures.is_empty() || figures.iter().any(|figure| self.content(checked).numbers.holds(figure));
         has_figure && checked.terms.share(terms) >= self.support
     }
 
-    fn cite(&self, checked: &Checked<'_>, terms: &[String]) -> Citation {
+    /// Whether a passage has a name. Words of the question are known, and so are those that are no terms.
+    fn knows(&self, checked: &Checked, name: &Name<'_>) -> bool {
+        name.is_known(|word| {
+            let bare = word.strip_suffix("'s").or(word.strip_suffix("’s")).unwrap_or(word);
+            let is_term_known = |term: &String| self.asked.contains(term) || checked.terms.holds(term) > 0.0;
+            (self.analyze)(bare).iter().all(is_term_known)
+                || checked.cited.passage.text.to_lowercase().contains(&bare.to_lowercase())
+        })
+    }
+
+    fn cite(&self, checked: &Checked, terms: &[String]) -> Citation {
         let common = |quote: &&(String, HashSet<String>)| terms.iter().filter(|term| quote.1.contains(*term)).count();
         // The first of equals: `max_by_key` would take the last.
         let best = self.content(checked).quotes.iter().rev().max_by_key(common);
@@ -236,7 +252,7 @@ impl<'a> CitationChecker<'a> {
         }
     }
 
-    fn content<'c>(&self, checked: &'c Checked<'_>) -> &'c Content {
+    fn content<'c>(&self, checked: &'c Checked) -> &'c Content {
         checked.content.get_or_init(|| {
             let passage = &checked.cited.passage;
             let mut numbers = NumberSet::of(&passage.text);

@@ -30,7 +30,7 @@ const TEX_COMMANDS: &[&str] = &["href", "url", "includegraphics", "htmlClass", "
 pub struct OutgoingFilter<'a> {
     links: &'a LinkAllowlist,
     /// Texts whose e-mail addresses may be given as they are.
-    known: Vec<&'a str>,
+    known: Vec<String>,
     cleaner: Cleaner,
     /// What is not yet decided.
     held: String,
@@ -73,10 +73,10 @@ impl LineSoFar {
 
 impl<'a> OutgoingFilter<'a> {
     /// Starts on an answer. `known` are texts that the reader may read anyway: e-mail addresses in them pass.
-    pub fn new(links: &'a LinkAllowlist, known: Vec<&'a str>) -> Self {
+    pub fn new(links: &'a LinkAllowlist, known: Vec<&str>) -> Self {
         Self {
             links,
-            known,
+            known: known.into_iter().map(str::to_owned).collect(),
             cleaner: Cleaner::default(),
             held: String::new(),
             block: Block::Text,
@@ -86,6 +86,11 @@ impl<'a> OutgoingFilter<'a> {
             is_after_address: false,
             last: '\n',
         }
+    }
+
+    /// Another text that the reader may read anyway.
+    pub fn know(&mut self, text: &str) {
+        self.known.push(text.to_owned());
     }
 
     /// What may leave after the next words.

@@ -2,7 +2,6 @@
 //! where there is a reranker. What enters is a principal and a question, what leaves is what the index found and how it was
 //! looked for. A model that is slow or gone costs the meaning of a question or the second look, and a moment; never the answer.
 
-mod patience;
 mod recent;
 mod reranking;
 
@@ -12,10 +11,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use self::patience::Patience;
 use self::recent::Recent;
 use self::reranking::Reranking;
 use crate::cache::{Cache, Key};
+use crate::chat::patience::Patience;
 use crate::document::{Embedding, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::filter::Filter;

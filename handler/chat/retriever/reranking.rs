@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::patience::Patience;
+use crate::chat::patience::Patience;
 use crate::error::Result;
 use crate::index::Hit;
 use crate::models::rerank::Reranker;

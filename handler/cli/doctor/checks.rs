@@ -129,10 +129,9 @@ async fn records(records: &Arc<dyn RecordStore>) -> Result<String> {
 }
 
 async fn chat(settings: OpenAiSettings) -> Result<String> {
-    let text = "Answer with the word yes.".to_owned();
-    let messages = vec![Message { speaker: Speaker::User, text }];
+    let messages = vec![Message::said(Speaker::User, "Answer with the word yes.")];
     let model = OpenAiModel::open(settings)?;
-    let request = ModelRequest { messages, max_answer_tokens: 16, deadline: Instant::now() + MODEL_TIME };
+    let request = ModelRequest::of(messages, 16, Instant::now() + MODEL_TIME);
     let mut events = std::pin::pin!(model.stream(request));
     while let Some(event) = events.next().await {
         event?;

@@ -127,14 +127,13 @@ async fn rank(app: &App, labelled: &Labelled, top: usize) -> Result<Ranking> {
 
 /// The answer's words without its citations, and how it ended.
 async fn say(app: &App, question: Question) -> Result<(String, Done)> {
-    let request = ChatRequest { question, history: Vec::new(), filter: Filter::default(), passages: None };
-    let mut events = Box::pin(answer(Arc::clone(&app.chat), Principal::anonymous(), request));
+    let mut events = Box::pin(answer(Arc::clone(&app.chat), Principal::anonymous(), ChatRequest::of(question)));
     let mut text = String::new();
     while let Some(event) = events.next().await {
         match event? {
             ChatEvent::Text(words) => text.push_str(&words),
             ChatEvent::Done(done) => return Ok((text, done)),
-            ChatEvent::Context(_) | ChatEvent::Citation(_) | ChatEvent::Usage(_) => {}
+            _ => {}
         }
     }
     Err(Error::new(ErrorKind::ModelFailed, "the answer did not end"))

@@ -12,7 +12,8 @@ pub fn whole(echo: &Echo, events: &[ChatEvent]) -> Value {
     json!({ "output_text": text_of(events), "context": context, "session_state": echo.session_state })
 }
 
-/// The lines of one event: the context first, then the words, then the context again with what it took.
+/// The lines of one event: the context first, then the words, then the context again with what it took and the questions that
+/// could come next.
 pub fn lines(echo: &Echo) -> impl FnMut(&ChatEvent) -> Option<Value> + Send {
     let session_state = echo.session_state.clone();
     let mut gathered = Gathered::default();
@@ -20,12 +21,12 @@ pub fn lines(echo: &Echo) -> impl FnMut(&ChatEvent) -> Option<Value> + Send {
         gathered.add(event);
         let said = |text: &str| Some(json!({ "type": "response.output_text.delta", "delta": text }));
         match event {
-            ChatEvent::Context(_) | ChatEvent::Done(_) => Some(json!({
+            ChatEvent::Context(_) | ChatEvent::FoundMore(_) | ChatEvent::Done(_) => Some(json!({
                 "type": "response.context", "context": context(&gathered), "session_state": session_state,
             })),
             ChatEvent::Text(text) => said(text),
             ChatEvent::Citation(citation) => said(&inline(citation)),
-            ChatEvent::Usage(_) => None,
+            ChatEvent::ToolCall(_) | ChatEvent::Usage(_) | ChatEvent::FollowUps(_) => None,
         }
     }
 }
@@ -40,5 +41,5 @@ fn context(gathered: &Gathered) -> Value {
     let points = json!({
         "text": gathered.texts(), "images": [], "citations": citations, "external_results_metadata": [],
     });
-    json!({ "data_points": points, "followup_questions": null, "thoughts": gathered.thoughts() })
+    json!({ "data_points": points, "followup_questions": gathered.follow_ups, "thoughts": gathered.thoughts() })
 }

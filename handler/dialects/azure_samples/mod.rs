@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::fields::{self, Fields, invalid};
 use super::{Decoded, Dialect, Echo, RequestLimits};
+use crate::chat::tools::ToolUse;
 use crate::chat::{ChatEvent, ChatRequest, Citation, Context, Role, filter};
 use crate::error::Result;
 use crate::index::filter::Filter;
@@ -25,8 +26,8 @@ pub(super) fn is_body(body: &Fields) -> bool {
     body.has("session_state")
 }
 
-/// Reads `messages`, the last of them the question, and of the overrides those that say where to look and how far. All
-/// others tune parts that are not there, and every frontend sends them all; they change nothing.
+/// Reads `messages`, the last of them the question, and of the overrides those that say where to look, how far, and whether
+/// questions that could come next are wanted. All others tune parts that are not there, and every frontend sends them all; they change nothing.
 pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded> {
     let messages = fields::array(body.take("messages"), "messages", limits)?;
     let context = body.take("context");
@@ -35,6 +36,7 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
     let overrides = &context["overrides"];
     let filter = filter_of(&context["filter"], overrides)?;
     let passages = passages(&overrides["top"])?;
+    let wants_follow_ups = overrides["suggest_followup_questions"] == true;
     let conversation = fields::conversation(&context["conversation_id"], "context.conversation_id")?;
     let Some((last, earlier)) = messages.split_last() else {
         return Err(invalid("`messages` is empty"));
@@ -46,7 +48,8 @@ pub(super) fn decode(mut body: Fields, limits: RequestLimits) -> Result<Decoded>
     }
     let question = fields::question(&last["content"], &format!("messages[{at}].content"), limits)?;
     let echo = Echo { dialect: dialect_of(overrides), session_state, turn: None };
-    Ok(Decoded { request: ChatRequest { question, history, filter, passages }, conversation, echo })
+    let request = ChatRequest { history, filter, passages, wants_follow_ups, ..ChatRequest::of(question) };
+    Ok(Decoded { request, conversation, echo })
 }
 
 /// The requests are alike; only the settings that a frontend knows of tell how old it is. `use_agentic_knowledgebase` came
@@ -90,8 +93,12 @@ fn passages(top: &Value) -> Result<Option<usize>> {
 #[derive(Default)]
 struct Gathered {
     found: Option<Context>,
+    /// How many passages were found before a tool was used.
+    first: usize,
+    tools: Vec<ToolUse>,
     usage: Option<Usage>,
     model: Option<String>,
+    follow_ups: Option<Vec<String>>,
 }
 
 impl Gathered {
@@ -103,9 +110,15 @@ impl Gathered {
 
     fn add(&mut self, event: &ChatEvent) {
         match event {
-            ChatEvent::Context(found) => self.found = Some(found.clone()),
+            ChatEvent::Context(found) => {
+                self.first = found.passages.len();
+                self.found = Some(found.clone());
+            }
+            ChatEvent::FoundMore(found) => self.found = Some(found.clone()),
+            ChatEvent::ToolCall(used) => self.tools.push(used.clone()),
             ChatEvent::Usage(usage) => self.usage = Some(*usage),
             ChatEvent::Done(done) => self.model = Some(done.model.clone()),
+            ChatEvent::FollowUps(questions) => self.follow_ups = Some(questions.clone()),
             ChatEvent::Text(_) | ChatEvent::Citation(_) => {}
         }
     }
@@ -133,11 +146,15 @@ impl Gathered {
                 })
             })
             .collect();
-        let how = json!({ "top": found.passages.len(), "retrieval": found.retrieval, "generation": found.generation });
+        let how = json!({ "top": self.first, "retrieval": found.retrieval, "generation": found.generation });
         let mut thoughts = vec![
             json!({ "title": "Search using generated search query", "description": found.query, "props": how }),
             json!({ "title": "Search results", "description": results, "props": null }),
         ];
+        for used in &self.tools {
+            let props = json!({ "is_error": used.is_error, "proposal": used.proposal });
+            thoughts.push(json!({ "title": used.name, "description": used.summary, "props": props }));
+        }
         if let Some(model) = &self.model {
             let mut props = json!({ "model": model });
             if let Some(usage) = self.usage {

@@ -52,7 +52,8 @@ pub fn decode(body: &[u8], limits: RequestLimits) -> Result<Asked, Refusal> {
     let name = format!("messages[{at}].content");
     let question = fields::question(&Value::String(asked.text), &name, limits);
     let question = question.map_err(|e| Refusal::from(e).about_message(at, "content"))?;
-    Ok(Asked { request: ChatRequest { question, history, filter, passages: None }, is_streamed, is_usage_wanted })
+    let request = ChatRequest { history, filter, ..ChatRequest::of(question) };
+    Ok(Asked { request, is_streamed, is_usage_wanted })
 }
 
 fn check_model(model: &Value) -> Result<(), Refusal> {

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::super::resources::{passages, uri};
 use super::super::{Sources, text};
+use super::Found;
 use super::search::title;
-use super::{Arguments, Found, object};
+use crate::chat::tools::arguments::{Arguments, object};
 use crate::document::{DocumentId, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 

@@ -1,8 +1,9 @@
-//! The tools: one registry, one file for what each does. What enters is a name with arguments, what leaves is a result for a
-//! model. Arguments that cannot be used and failures on this side are results, too, so that the model learns of them.
+//! The tools: one registry, one file for what each does; what the answering model has, too, is in `chat/tools/`. What enters is
+//! a name with arguments, what leaves is a result for a model. Arguments that cannot be used and failures on this side are results, too, so that the model learns of them.
 
 mod fetch;
 mod search;
+mod summarize;
 
 use std::pin::Pin;
 
@@ -11,8 +12,10 @@ use serde_json::{Map, Value, json};
 use super::Sources;
 use super::message::Failure;
 use super::methods::Outcome;
+use crate::chat;
+use crate::chat::tools::arguments::Arguments;
 use crate::document::Principal;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// What a running tool returns.
 type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<Found>> + Send + 'a>>;
@@ -36,7 +39,7 @@ struct Tool {
 }
 
 /// Every tool, in the order in which they are listed.
-const TOOLS: [Tool; 3] = [
+const TOOLS: [Tool; 4] = [
     Tool {
         name: "search_documents",
         title: "Search the documents",
@@ -45,6 +48,14 @@ const TOOLS: [Tool; 3] = [
         input: search::passages_input,
         output: search::passages_output,
         run: |sources, principal, arguments| Box::pin(search::passages(sources, principal, arguments)),
+    },
+    Tool {
+        name: chat::tools::summarize::NAME,
+        title: "Summarize a document",
+        description: chat::tools::summarize::DESCRIPTION,
+        input: chat::tools::summarize::parameters,
+        output: summarize::output,
+        run: |sources, principal, arguments| Box::pin(summarize::summarize(sources, principal, arguments)),
     },
     Tool {
         name: "search",
@@ -98,11 +109,9 @@ pub async fn call(
         Some(Value::Object(arguments)) => arguments,
         Some(_) => return Err(Failure::invalid_params("`arguments` must be an object")),
     };
-    let known = (tool.input)();
-    let unknown = arguments.keys().any(|name| known["properties"].get(name).is_none());
-    let ran = match unknown {
-        true => Err(invalid(format!("`{}` takes no argument of that name", tool.name))),
-        false => (tool.run)(sources, principal, Arguments(arguments)).await,
+    let ran = match Arguments(arguments).check_names(&(tool.input)()) {
+        Err(e) => Err(e),
+        Ok(()) => (tool.run)(sources, principal, Arguments(arguments)).await,
     };
     Ok(match ran {
         Ok(found) => json!({
@@ -116,40 +125,4 @@ pub async fn call(
             Outcome { result: told, failure: Some(error) }
         }
     })
-}
-
-/// The arguments of a call.
-#[derive(Clone, Copy)]
-struct Arguments<'a>(&'a Map<String, Value>);
-
-impl<'a> Arguments<'a> {
-    /// A text that has to be there.
-    fn text(self, name: &str) -> Result<&'a str> {
-        let text = self.0.get(name).and_then(Value::as_str);
-        text.ok_or_else(|| invalid(format!("`{name}` must be a string")))
-    }
-
-    /// Any value; null when it is not there.
-    fn value(self, name: &str) -> &'a Value {
-        self.0.get(name).unwrap_or(&Value::Null)
-    }
-
-    /// A number from 1 to `most`.
-    fn count(self, name: &str, most: usize, default: usize) -> Result<usize> {
-        let given = match self.value(name) {
-            Value::Null => return Ok(default),
-            // 5.0 is an integer for JSON Schema, and some models write it so.
-            given => given.as_f64().filter(|given| given.fract() == 0.0 && (1.0..=most as f64).contains(given)),
-        };
-        given.map(|given| given as usize).ok_or_else(|| invalid(format!("`{name}` must be from 1 to {most}")))
-    }
-}
-
-fn invalid(sentence: String) -> Error {
-    Error::new(ErrorKind::InvalidRequest, sentence)
-}
-
-/// The schema of an object with these properties.
-fn object(properties: Value, required: &[&str]) -> Value {
-    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }

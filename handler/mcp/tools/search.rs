@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::super::Sources;
 use super::super::resources::uri;
-use super::{Arguments, Found, object};
+use super::Found;
 use crate::chat::filter;
 use crate::chat::question::Question;
+use crate::chat::tools::arguments::{Arguments, object};
 use crate::document::{Passage, Principal};
 use crate::error::Result;
 use crate::index::filter::Filter;
@@ -103,7 +104,7 @@ async fn search(
     limit: usize,
 ) -> Result<(Vec<Passage>, Value)> {
     let query = Question::parse(asked.text("query")?, sources.query_chars)?;
-    let (found, retrieval) = sources.retriever.search(principal, query.as_str(), filter, limit).await?;
+    let (found, retrieval) = sources.chat.retriever.search(principal, query.as_str(), filter, limit).await?;
     Ok((found.hits.into_iter().map(|hit| hit.passage).collect(), json!(retrieval)))
 }
 

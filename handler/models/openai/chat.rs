@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_openai::Client;
 use async_openai::error::OpenAIError;
@@ -10,14 +11,16 @@ use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::stream::StreamResponse;
 use futures_util::{Stream, StreamExt};
 use tokio::time::timeout_at;
+use tracing::warn;
 
 use super::endpoint::Endpoint;
 use super::failure::{Failure, Refusal};
+use super::tool_calls::ToolCalls;
 use super::transport::Transport;
 use super::wire::{Chunk, RequestBody};
 use super::{OpenAiSettings, ServerState};
 use crate::error::Result;
-use crate::models::{ModelEvent, ModelRequest};
+use crate::models::{Finish, Message, ModelEvent, ModelRequest, Whole};
 use crate::telemetry::calls;
 
 /// How often a call is tried before its first chunk, the first time included.
@@ -29,6 +32,8 @@ const MAX_ANSWER_BYTES: u64 = 16 << 20;
 /// One chat model on one server. Opening it does nothing on the network and costs next to nothing.
 pub struct OpenAiModel {
     transport: Transport,
+    /// A server has refused a request because of its tools.
+    refuses_tools: AtomicBool,
 }
 
 impl fmt::Debug for OpenAiModel {
@@ -40,7 +45,7 @@ impl fmt::Debug for OpenAiModel {
 impl OpenAiModel {
     /// Checks the settings. A key that no header can carry is `Misconfigured`.
     pub fn open(settings: OpenAiSettings) -> Result<Self> {
-        Ok(Self { transport: Transport::open(settings)? })
+        Ok(Self { transport: Transport::open(settings)?, refuses_tools: AtomicBool::new(false) })
     }
 
     /// The model, or deployment, as the settings name it.
@@ -58,17 +63,31 @@ impl OpenAiModel {
         self.transport.ping().await
     }
 
+    /// Asks, and reads the answer to its end.
+    pub async fn whole(&self, request: ModelRequest) -> Result<Whole> {
+        let mut events = std::pin::pin!(self.stream(request));
+        let mut whole = Whole { text: String::new(), usage: None, finish: Finish::Truncated };
+        while let Some(event) = events.next().await {
+            match event? {
+                ModelEvent::Text(words) => whole.text.push_str(&words),
+                ModelEvent::Usage(usage) => whole.usage = Some(usage),
+                ModelEvent::Finished(finish) => whole.finish = finish,
+                // None were offered.
+                ModelEvent::ToolCalls(_) => {}
+            }
+        }
+        Ok(whole)
+    }
+
     /// Asks, and passes on what comes. Dropping the stream closes the connection, which ends the model's work too.
     pub fn stream(&self, request: ModelRequest) -> impl Stream<Item = Result<ModelEvent>> + Send + use<'_> {
         async_stream::try_stream! {
-            let deadline = request.deadline;
-            let body = RequestBody::new(&self.transport.settings, &request);
-            let http = self.transport.http()?;
-            let opened = self.transport.persist(ATTEMPTS, deadline, |endpoint| open_once(http, endpoint, &body)).await;
-            let (first, mut rest) = opened.map_err(Failure::into_error)?;
+            let (deadline, may_call) = (request.deadline, request.may_call);
+            let (first, mut rest) = self.begin(request).await?;
+            let mut calls = ToolCalls::default();
             let mut finish = None;
             let mut next = Some(first);
-            while let Some(chunk) = next {
+            while let Some(mut chunk) = next {
                 chunk.check()?;
                 if let Some(text) = chunk.text() {
                     yield ModelEvent::Text(text);
@@ -76,12 +95,53 @@ impl OpenAiModel {
                 if let Some(usage) = chunk.usage() {
                     yield ModelEvent::Usage(usage);
                 }
+                if may_call {
+                    calls.add(chunk.tool_calls()).map_err(Failure::into_error)?;
+                }
                 finish = chunk.finish().or(finish);
                 let more = timeout_at(deadline, rest.next()).await.map_err(|_| Failure::TooLate.into_error())?;
                 next = more.transpose().map_err(|e| Failure::from(e).into_error())?;
             }
-            yield ModelEvent::Finished(finish.ok_or_else(|| Failure::Cut.into_error())?);
+            let finish = finish.ok_or_else(|| Failure::Cut.into_error())?;
+            // Calls that were cut off by the token limit are not what the model wanted.
+            if finish == Finish::Complete && !calls.is_empty() {
+                yield ModelEvent::ToolCalls(calls.finish());
+            }
+            yield ModelEvent::Finished(finish);
         }
+    }
+
+    /// The answer from its first chunk on. A server that refuses the request because of its tools is asked without them, now
+    /// and from then on.
+    async fn begin(&self, mut request: ModelRequest) -> Result<(Chunk, StreamResponse<Chunk>)> {
+        if !self.takes_tools() {
+            request.tools.clear();
+        }
+        let refused = match self.send(&request).await {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => failure,
+        };
+        let is_first_round = request.may_call && !request.messages.iter().any(|m| matches!(m, Message::Called { .. }));
+        if request.tools.is_empty() || !is_first_round || !refused.refuses_the_input() {
+            return Err(refused.into_error());
+        }
+        request.tools.clear();
+        let opened = self.send(&request).await.map_err(Failure::into_error)?;
+        self.refuses_tools.store(true, Ordering::Relaxed);
+        warn!(model = self.name(), "the model server refuses tools; it is asked without them");
+        Ok(opened)
+    }
+
+    async fn send(&self, request: &ModelRequest) -> Result<(Chunk, StreamResponse<Chunk>), Failure> {
+        let body = RequestBody::new(&self.transport.settings, request);
+        let unusable = |_| Failure::Wrong("the client of the model server cannot be made".to_owned());
+        let http = self.transport.http().map_err(unusable)?;
+        self.transport.persist(ATTEMPTS, request.deadline, |endpoint| open_once(http, endpoint, &body)).await
+    }
+
+    /// Whether its servers take tools, as far as is known.
+    pub fn takes_tools(&self) -> bool {
+        !self.refuses_tools.load(Ordering::Relaxed)
     }
 }
 

@@ -5,6 +5,7 @@ mod chat;
 mod embeddings;
 pub(super) mod endpoint;
 pub(super) mod failure;
+mod tool_calls;
 pub(super) mod transport;
 mod turns;
 mod wire;

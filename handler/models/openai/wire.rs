@@ -2,16 +2,19 @@
 //! be missing: compatible servers agree on little more than the text. It knows the protocol and nothing of connections.
 
 use async_openai::types::chat::{
-    ChatCompletionRequestAssistantMessage, ChatCompletionRequestMessage, ChatCompletionRequestSystemMessage,
-    ChatCompletionRequestUserMessage, ChatCompletionStreamOptions, CreateChatCompletionRequest,
+    ChatCompletionMessageToolCall, ChatCompletionMessageToolCalls, ChatCompletionRequestAssistantMessage,
+    ChatCompletionRequestMessage, ChatCompletionRequestSystemMessage, ChatCompletionRequestToolMessage,
+    ChatCompletionRequestUserMessage, ChatCompletionStreamOptions, ChatCompletionTool, ChatCompletionToolChoiceOption,
+    ChatCompletionTools, CreateChatCompletionRequest, FunctionCall, FunctionObject, ToolChoiceOptions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::failure::{Failure, Reason, Refusal};
+use super::tool_calls::ToolCallDelta;
 use super::{OpenAiSettings, ServerKind};
 use crate::error::Result;
-use crate::models::{Finish, Message, ModelRequest, Speaker, Usage};
+use crate::models::{Finish, Message, ModelRequest, Speaker, ToolCall, ToolDefinition, Usage};
 
 /// The host of OpenAI itself, whose newer models know only the newer name of the token limit.
 const OPENAI_HOST: &str = "api.openai.com";
@@ -34,6 +37,11 @@ impl RequestBody {
             stream_options: Some(ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None }),
             ..CreateChatCompletionRequest::default()
         };
+        if !request.tools.is_empty() {
+            body.tools = Some(request.tools.iter().map(tool).collect());
+            let none = ChatCompletionToolChoiceOption::Mode(ToolChoiceOptions::None);
+            body.tool_choice = (!request.may_call).then_some(none);
+        }
         let knows_new_name = settings.kind == ServerKind::Azure || is_openai(settings);
         if knows_new_name {
             body.max_completion_tokens = Some(request.max_answer_tokens);
@@ -50,12 +58,36 @@ fn set_max_tokens(body: &mut CreateChatCompletionRequest, limit: u32) {
 }
 
 fn message(message: &Message) -> ChatCompletionRequestMessage {
-    let text = message.text.as_str();
-    match message.speaker {
-        Speaker::System => ChatCompletionRequestSystemMessage::from(text).into(),
-        Speaker::User => ChatCompletionRequestUserMessage::from(text).into(),
-        Speaker::Assistant => ChatCompletionRequestAssistantMessage::from(text).into(),
+    match message {
+        Message::Said(Speaker::System, text) => ChatCompletionRequestSystemMessage::from(text.as_str()).into(),
+        Message::Said(Speaker::User, text) => ChatCompletionRequestUserMessage::from(text.as_str()).into(),
+        Message::Said(Speaker::Assistant, text) => ChatCompletionRequestAssistantMessage::from(text.as_str()).into(),
+        Message::Called { text, calls } => ChatCompletionRequestAssistantMessage {
+            content: (!text.is_empty()).then(|| text.clone().into()),
+            tool_calls: Some(calls.iter().map(tool_call).collect()),
+            ..ChatCompletionRequestAssistantMessage::default()
+        }
+        .into(),
+        Message::Answered { call, text } => {
+            let content = text.clone().into();
+            ChatCompletionRequestToolMessage { content, tool_call_id: call.clone() }.into()
+        }
     }
+}
+
+fn tool_call(call: &ToolCall) -> ChatCompletionMessageToolCalls {
+    let function = FunctionCall { name: call.name.clone(), arguments: call.arguments.clone() };
+    ChatCompletionMessageToolCalls::Function(ChatCompletionMessageToolCall { id: call.id.clone(), function })
+}
+
+fn tool(tool: &ToolDefinition) -> ChatCompletionTools {
+    let function = FunctionObject {
+        name: tool.name.clone(),
+        description: Some(tool.description.clone()),
+        parameters: Some(tool.parameters.clone()),
+        strict: None,
+    };
+    ChatCompletionTools::Function(ChatCompletionTool { function })
 }
 
 /// One event of the stream.
@@ -81,6 +113,7 @@ struct Choice {
 struct Delta {
     content: Option<String>,
     refusal: Option<String>,
+    tool_calls: Option<Vec<ToolCallDelta>>,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +149,13 @@ impl Chunk {
     pub(super) fn text(&self) -> Option<String> {
         let delta = self.choice()?.delta.as_ref()?;
         delta.content.as_ref().or(delta.refusal.as_ref()).filter(|text| !text.is_empty()).cloned()
+    }
+
+    /// Parts of the calls that the first choice makes.
+    pub(super) fn tool_calls(&mut self) -> Vec<ToolCallDelta> {
+        let choices = self.choices.as_mut().into_iter().flatten().filter(|choice| choice.index == 0);
+        let deltas = choices.filter_map(|choice| choice.delta.as_mut()?.tool_calls.take());
+        deltas.flatten().collect()
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {

@@ -9,7 +9,7 @@ const TEXT: &str = "Harbour\n\nThe basin of Tarnholm is 14 metres deep at low wa
 
 /// Asserts what every client understood, whatever its language and era.
 fn assert_used(told: &Value, is_stateless: bool) {
-    assert_eq!(told["tools"], json!(["search_documents", "search", "fetch"]), "{told}");
+    assert_eq!(told["tools"], json!(["search_documents", "summarize_document", "search", "fetch"]), "{told}");
     assert_eq!((&told["found"], &told["text"]), (&json!("harbour.md"), &json!(format!("[harbour.md]\n{TEXT}"))));
     let whole = json!(format!("[harbour.md]\n\n{TEXT}"));
     assert_eq!((&told["fetched"], &told["read"]), (&whole, &json!([whole])));

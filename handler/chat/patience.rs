@@ -14,7 +14,7 @@ const REST: Duration = Duration::from_secs(10);
 
 /// Whether a server is worth asking.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(in crate::chat) struct Patience {
     /// How long one question waits.
     wait: Duration,
     /// Since the last failure: when the next question may try.
@@ -22,12 +22,12 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(wait: Duration) -> Self {
+    pub(in crate::chat) fn new(wait: Duration) -> Self {
         Self { wait, rests_until: Mutex::default() }
     }
 
     /// Makes a call that is to end by the moment it is given. None when the server is being left alone.
-    pub(super) async fn ask<T, F>(&self, call: impl FnOnce(Instant) -> F) -> Option<Result<T>>
+    pub(in crate::chat) async fn ask<T, F>(&self, call: impl FnOnce(Instant) -> F) -> Option<Result<T>>
     where
         F: Future<Output = Result<T>>,
     {
