@@ -16,6 +16,8 @@ pub const MAX_NAME_CHARS: usize = 1024;
 ///
 /// A name is what people see and what the blob store is asked for. It is never a path on disk: the local store maps it
 /// to one itself. It holds 1 to 1,024 characters, none of them a control character.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, example = "handbook/leave.pdf")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct DocumentName(String);
@@ -72,6 +74,8 @@ impl<'de> Deserialize<'de> for DocumentName {
 }
 
 /// A stable, safe id for a document: 32 hexadecimal digits, the first half of the SHA-256 of its name.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DocumentId(String);
@@ -106,7 +110,7 @@ impl fmt::Display for DocumentId {
 }
 
 /// Which state of a blob a passage was made from. Later versions replace earlier ones and never the other way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentVersion {
     /// When the blob store says the blob last changed, with the store's own resolution (Azure: whole seconds).
     pub modified: DateTime<Utc>,
@@ -122,7 +126,7 @@ impl DocumentVersion {
 }
 
 /// A piece of a document, small enough to quote and to give to a model: the unit of retrieval and of citation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Passage {
     /// `<document id>-<ordinal>`: unique within one version of one document.
     pub id: String,

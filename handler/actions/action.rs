@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What kinds of actions there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionType {
     /// A mail, to people of the allowed domains.
@@ -40,7 +40,7 @@ impl ActionType {
 }
 
 /// How far an action has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionState {
     /// It waits for a decision.
@@ -58,7 +58,7 @@ pub enum ActionState {
 }
 
 /// Why an action was not done, or why nobody knows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionTrouble {
     /// The code of an error.
     pub code: String,
@@ -67,7 +67,7 @@ pub struct ActionTrouble {
 }
 
 /// An action.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Action {
     /// 32 hexadecimal digits; newer actions have smaller ones.
     pub id: String,

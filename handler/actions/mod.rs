@@ -67,7 +67,7 @@ pub struct ActionSettings {
 }
 
 /// One page of actions.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Serialize)]
 pub struct ActionPage {
     /// The newest first.
     pub actions: Vec<Action>,

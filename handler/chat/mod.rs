@@ -262,7 +262,7 @@ impl fmt::Debug for CitedPassage {
 }
 
 /// A checked pointer from a sentence of an answer to the passage that supports it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Citation {
     /// The passage's number in the context.
     pub number: usize,

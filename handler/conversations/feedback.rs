@@ -17,7 +17,7 @@ pub(super) const PARTITION: &str = "feedback/all";
 const PAGE: usize = 200;
 
 /// Whether an answer helped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rating {
     /// It helped.

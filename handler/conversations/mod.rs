@@ -55,7 +55,7 @@ impl ConversationId {
 }
 
 /// A conversation, without its turns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conversation {
     /// Its id; unique for its owner.
     pub id: String,
@@ -70,7 +70,7 @@ pub struct Conversation {
 }
 
 /// One page of conversations.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Serialize)]
 pub struct ConversationPage {
     /// In order of id.
     pub conversations: Vec<Conversation>,

@@ -13,7 +13,7 @@ use crate::models::Usage;
 const LONGEST_ANSWER: TimeDelta = TimeDelta::minutes(15);
 
 /// How far a turn has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TurnState {
     /// It is being answered.
@@ -25,7 +25,7 @@ pub enum TurnState {
 }
 
 /// What an answer came from, to explain it later.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The generation of the index that was searched.
     pub generation: u64,
@@ -63,6 +63,8 @@ pub struct Provenance {
 }
 
 /// A turn.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Turn)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredTurn {
     /// From 1, in the order in which the questions came.

@@ -11,14 +11,19 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::answering;
 use super::routes::Routes;
 use crate::access::Need;
+use crate::access::budget::Reservation;
 use crate::actions::{Action, ActionState};
 use crate::app::App;
+use crate::chat::ChatRequest;
+use crate::chat::question::Question;
 use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
+use crate::index::filter::Filter;
 
 /// Actions of a page, unless the caller wants fewer.
 const PAGE: usize = 50;
@@ -27,9 +32,9 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// What a proposal looks like.
 const EXAMPLE: &str = "{\"action_type\": \"create_task\", \"parameters\": {…}}";
 
-#[derive(Deserialize)]
+#[derive(utoipa::ToSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Proposal {
+pub(super) struct Proposal {
     action_type: String,
     parameters: Value,
 }
@@ -48,7 +53,7 @@ struct ListRequest {
 pub fn routes() -> Routes {
     Routes::new()
         .get("/api/actions", Need::Read, list)
-        .post("/api/actions", Need::Ask, propose)
+        .post("/api/actions", Need::Read, propose)
         .get("/api/actions/{id}", Need::Read, look)
         .post("/api/actions/{id}/confirm", Need::Ask, confirm)
         .post("/api/actions/{id}/reject", Need::Read, reject)
@@ -75,7 +80,36 @@ async fn confirm(
     Extension(principal): Extension<Principal>,
     action: Result<Path<String>, PathRejection>,
 ) -> Response {
-    problem::answer(app.actions.confirm(&principal, &raw(action)).await.map(told), &id.0)
+    let confirmed = async {
+        let name = raw(action);
+        let reserved = set_aside(&app, &principal, &name).await?;
+        let confirmed = app.actions.confirm(&principal, &name).await;
+        if let Some(reserved) = reserved {
+            match &confirmed {
+                Ok(done) => match done.result.as_ref().map(|result| result["tokens"].as_u64()) {
+                    // What is not known to be less counts whole, by and by.
+                    Some(Some(tokens)) => reserved.settle(tokens).await,
+                    _ => drop(reserved),
+                },
+                Err(_) => reserved.settle(0).await,
+            }
+        }
+        confirmed.map(told)
+    };
+    problem::answer(confirmed.await, &id.0)
+}
+
+/// Sets aside the tokens that an action may take: those of the answer in a report.
+async fn set_aside(app: &App, principal: &Principal, id: &str) -> Result<Option<Reservation>> {
+    let action = app.actions.get(principal, id).await?;
+    let question = action.parameters["query"].as_str().and_then(|raw| Question::parse(raw, usize::MAX).ok());
+    match question.filter(|_| action.state == ActionState::Proposed && !action.dry_run) {
+        Some(question) => {
+            let request = ChatRequest { question, history: Vec::new(), filter: Filter::default(), passages: None };
+            answering::reserve_for(app, principal, &request).await
+        }
+        None => Ok(None),
+    }
 }
 
 async fn reject(

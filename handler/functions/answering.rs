@@ -86,6 +86,15 @@ async fn reserve(app: &App, principal: &Principal, request: &ChatRequest) -> Res
     Ok(Some((budget.reserve(principal, meter.most).await?, meter)))
 }
 
+/// The same for an answer that is made elsewhere; whoever asks for it says what it came to.
+pub(super) async fn reserve_for(
+    app: &App,
+    principal: &Principal,
+    request: &ChatRequest,
+) -> Result<Option<Reservation>> {
+    Ok(reserve(app, principal, request).await?.map(|(reservation, _)| reservation))
+}
+
 fn paid(reserved: Option<(Reservation, TokenMeter)>, events: Events) -> Events {
     match reserved {
         Some((reservation, meter)) => reservation.record(events, meter),

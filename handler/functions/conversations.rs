@@ -41,9 +41,9 @@ struct ListRequest {
     after: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(utoipa::ToSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RenameRequest {
+pub(super) struct RenameRequest {
     title: String,
 }
 

@@ -39,8 +39,8 @@ struct ListRequest {
     _code: Option<String>,
 }
 
-#[derive(Serialize)]
-struct DocumentAnswer {
+#[derive(utoipa::ToSchema, Serialize)]
+pub(super) struct DocumentAnswer {
     #[serde(flatten)]
     row: LedgerRow,
     contents: Vec<Passage>,

@@ -23,9 +23,9 @@ const MAX_BODY_BYTES: usize = 16 << 10;
 /// What a request looks like.
 const EXAMPLE: &str = "{\"conversation_id\": \"…\", \"turn\": 1, \"rating\": \"up\" or \"down\", \"comment\": \"…\"}";
 
-#[derive(Deserialize)]
+#[derive(utoipa::ToSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FeedbackRequest {
+pub(super) struct FeedbackRequest {
     conversation_id: String,
     turn: u32,
     rating: Rating,

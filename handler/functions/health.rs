@@ -27,8 +27,8 @@ const KEPT: Duration = Duration::from_secs(5);
 type Kept = Arc<Mutex<Option<(Instant, Verdict)>>>;
 
 /// What the parts answered.
-#[derive(Clone, Serialize)]
-struct Verdict {
+#[derive(utoipa::ToSchema, Clone, Serialize)]
+pub(super) struct Verdict {
     status: &'static str,
     services: Map<String, Value>,
     version: &'static str,

@@ -3,11 +3,13 @@
 
 pub mod actions;
 pub mod answering;
+pub mod api_docs;
 pub mod azure_samples;
 pub mod backup;
 pub mod chat;
 pub mod chat_stream;
 pub mod conversations;
+mod described;
 pub mod document_events;
 pub mod document_poison;
 pub mod documents;
@@ -19,6 +21,7 @@ pub mod maintenance_report;
 pub mod mcp;
 pub mod openai_chat;
 pub mod openai_models;
+pub mod openapi;
 mod originals;
 pub mod reports;
 pub mod routes;
@@ -101,6 +104,8 @@ pub const FUNCTIONS: &[Function] = &[
     function!(maintenance_report, Run::Http(maintenance_report::routes)),
     function!(health, Run::Http(health::routes)),
     function!(status, Run::Http(status::routes)),
+    function!(openapi, Run::Http(openapi::routes)),
+    function!(api_docs, Run::Http(api_docs::routes)),
     function!(web, Run::Http(web::routes)),
     function!(ingest_document, Run::Trigger(|app, envelope| Box::pin(ingest_document::run(app, envelope)))),
     function!(document_events, Run::Trigger(|app, envelope| Box::pin(document_events::run(app, envelope)))),

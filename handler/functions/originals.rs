@@ -50,8 +50,8 @@ struct PageRequest {
     _code: Option<String>,
 }
 
-#[derive(Serialize)]
-struct PassageAnswer {
+#[derive(utoipa::ToSchema, Serialize)]
+pub(super) struct PassageAnswer {
     /// Pages of the document, for formats that have them.
     pages: Option<u32>,
     before: Vec<Passage>,

@@ -24,9 +24,9 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// Most passages that are given at once.
 const MAX_RESULTS: usize = 50;
 
-#[derive(Deserialize)]
+#[derive(utoipa::ToSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SearchRequest {
+pub(super) struct SearchRequest {
     query: String,
     #[serde(default = "default_results")]
     top_results: usize,
@@ -34,15 +34,15 @@ struct SearchRequest {
     filter: Value,
 }
 
-#[derive(Serialize)]
-struct SearchAnswer {
+#[derive(utoipa::ToSchema, Serialize)]
+pub(super) struct SearchAnswer {
     results: Vec<SearchResult>,
     generation: u64,
     retrieval: Retrieval,
 }
 
-#[derive(Serialize)]
-struct SearchResult {
+#[derive(utoipa::ToSchema, Serialize)]
+pub(super) struct SearchResult {
     source: String,
     #[serde(flatten)]
     passage: Passage,

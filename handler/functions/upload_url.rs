@@ -24,9 +24,9 @@ use crate::ingest::web_name;
 /// Bytes of a request.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-#[derive(Deserialize)]
+#[derive(utoipa::ToSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UrlRequest {
+pub(super) struct UrlRequest {
     url: String,
     category: Option<String>,
 }

@@ -10,7 +10,7 @@ const MAX_EVENTS: usize = 20;
 const MAX_DETAIL_CHARS: usize = 120;
 
 /// What can happen to a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Happening {
     /// A caller brought it.
@@ -30,6 +30,8 @@ pub enum Happening {
 }
 
 /// One event.
+#[derive(utoipa::ToSchema)]
+#[schema(as = DocumentEvent)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEvent {
     /// When it happened.

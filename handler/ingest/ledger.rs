@@ -21,6 +21,8 @@ const PARTITION: &str = "documents";
 const MAX_MESSAGE_CHARS: usize = 500;
 
 /// Where a document is on its way.
+#[derive(utoipa::ToSchema)]
+#[schema(as = DocumentState)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -57,7 +59,7 @@ impl State {
 }
 
 /// Why the last attempt failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
     /// The code of the error's kind.
     pub code: String,
@@ -66,6 +68,8 @@ pub struct LastError {
 }
 
 /// What is known of a document.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Document)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LedgerRow {
     /// The document's id; also the row's.
@@ -195,6 +199,8 @@ impl LedgerRow {
 }
 
 /// One page of rows.
+#[derive(utoipa::ToSchema)]
+#[schema(as = DocumentPage)]
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LedgerPage {
     /// In order of id.

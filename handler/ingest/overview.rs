@@ -29,6 +29,8 @@ impl LedgerFilter {
 }
 
 /// The ledger in numbers. Documents that are gone count under their state and nowhere else.
+#[derive(utoipa::ToSchema)]
+#[schema(as = DocumentStats)]
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LedgerStats {
     /// Documents that are in storage.

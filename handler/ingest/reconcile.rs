@@ -28,7 +28,7 @@ const NAMES_SHOWN: usize = 20;
 pub const COLLECT_GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// Why a document was looked at again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Drift {
     /// In storage, not in the index.
@@ -46,7 +46,7 @@ pub enum Drift {
 }
 
 /// What a run found and did.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DriftReport {
     /// When it began.
     pub started: DateTime<Utc>,

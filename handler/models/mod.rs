@@ -200,7 +200,7 @@ pub struct Whole {
 }
 
 /// The tokens of one answer, as the server counted them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the instructions, history, passages and question.
     pub prompt_tokens: u32,

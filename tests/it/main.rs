@@ -62,6 +62,7 @@ mod limits;
 mod mcp;
 mod merging;
 mod models;
+mod openapi;
 mod package;
 mod page;
 mod privacy;

@@ -40,9 +40,9 @@ impl Reports {
 
     /// Keeps a report; what is told of it.
     pub(in crate::actions) async fn put(&self, principal: &Principal, id: &str, file: ReportFile) -> Result<Value> {
-        let ReportFile { title, format, passages, bytes } = file;
+        let ReportFile { title, format, passages, tokens, bytes } = file;
         let (name, _) = format.name_and_extension();
-        let told = json!({
+        let mut told = json!({
             "report_id": id,
             "url": format!("/api/reports/{id}"),
             "format": name,
@@ -50,6 +50,9 @@ impl Reports {
             "size_bytes": bytes.len(),
             "sha256": content_hash(&bytes),
         });
+        if let Some(tokens) = tokens {
+            told["tokens"] = json!(tokens);
+        }
         // What is said of a blob travels in headers, which know ASCII alone.
         let title = utf8_percent_encode(&title, NON_ALPHANUMERIC).to_string();
         let metadata = BTreeMap::from([("format".to_owned(), name.to_owned()), ("title".to_owned(), title)]);

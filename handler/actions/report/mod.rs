@@ -44,6 +44,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Markdown, Self::Html, Self::Docx];
+
     /// Its name, and what a file of it is called after its last dot.
     pub fn name_and_extension(self) -> (&'static str, &'static str) {
         match self {
@@ -64,7 +67,7 @@ impl Format {
 
     /// The format with a name.
     fn of_name(name: &str) -> Option<Self> {
-        [Self::Markdown, Self::Html, Self::Docx].into_iter().find(|format| format.name_and_extension().0 == name)
+        Self::ALL.into_iter().find(|format| format.name_and_extension().0 == name)
     }
 }
 
@@ -127,6 +130,8 @@ pub(super) struct ReportFile {
     title: String,
     format: Format,
     passages: usize,
+    /// What the model charged for the answer, where it said so.
+    tokens: Option<u64>,
     bytes: Vec<u8>,
 }
 
@@ -154,9 +159,9 @@ pub(super) async fn make(
     wanted: &ReportWanted,
     now: DateTime<Utc>,
 ) -> Result<ReportFile> {
-    let (answer, passages) = match &wanted.question {
+    let (answer, passages, tokens) = match &wanted.question {
         Some(question) => answered(chat, principal, question, wanted).await?,
-        None => (Vec::new(), whole(chat, principal, wanted).await?),
+        None => (Vec::new(), whole(chat, principal, wanted).await?, None),
     };
     if passages.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "there is nothing that you may read to make this report of"));
@@ -169,7 +174,7 @@ pub(super) async fn make(
         Format::Html => html::write(&report).into_bytes(),
         Format::Docx => docx::write(&report)?,
     };
-    Ok(ReportFile { title: wanted.title.clone(), format: wanted.format, passages: count, bytes })
+    Ok(ReportFile { title: wanted.title.clone(), format: wanted.format, passages: count, tokens, bytes })
 }
 
 /// The answer to the question with its passages, in the way in which every question is answered.
@@ -178,10 +183,10 @@ async fn answered(
     principal: &Principal,
     question: &Question,
     wanted: &ReportWanted,
-) -> Result<(Vec<Piece>, Vec<CitedPassage>)> {
+) -> Result<(Vec<Piece>, Vec<CitedPassage>, Option<u64>)> {
     let filter = Filter { documents: wanted.documents.concat(), ..Filter::default() };
     let request = ChatRequest { question: question.clone(), history: Vec::new(), filter, passages: None };
-    let (mut pieces, mut passages) = (Vec::new(), Vec::new());
+    let (mut pieces, mut passages, mut tokens) = (Vec::new(), Vec::new(), None);
     let mut events = std::pin::pin!(answer(Arc::clone(chat), principal.clone(), request));
     while let Some(event) = events.next().await {
         match event? {
@@ -191,10 +196,13 @@ async fn answered(
                 _ => pieces.push(Piece::Text(text)),
             },
             ChatEvent::Citation(citation) => pieces.push(Piece::Cite(citation.number)),
+            ChatEvent::Usage(spent) => {
+                tokens = Some(u64::from(spent.prompt_tokens) + u64::from(spent.completion_tokens))
+            }
             _ => {}
         }
     }
-    Ok((pieces, passages))
+    Ok((pieces, passages, tokens))
 }
 
 /// All passages of the documents, in their order.

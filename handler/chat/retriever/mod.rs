@@ -29,7 +29,7 @@ use crate::telemetry::{metrics, one_line};
 const WAIT: Duration = Duration::from_secs(2);
 
 /// How passages were looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Retrieval {
     /// By words alone.

@@ -1,7 +1,7 @@
 //! Actions: proposed, shown, confirmed by whoever they were proposed for, done once or not at all, and told to the audit.
 
 mod reports;
-mod sinks;
+pub mod sinks;
 mod trouble;
 
 use std::sync::Arc;
