@@ -8,6 +8,7 @@ use knowledge_worker::error::ErrorKind;
 use serde_json::{Value, json};
 
 use super::{propose, step};
+use crate::fake_openai::{FakeOpenAi, Script};
 use crate::support::app::{Answer, TestApp, get};
 
 const SETTINGS: &[(&str, &str)] = &[("ACTIONS", "generate_report"), ("FOLDER_RIGHTS", "hr/=user:ann")];
@@ -124,4 +125,28 @@ async fn a_report_about_nothing_is_refused() {
     }
     let bad = json!({"action_type": "generate_report", "parameters": {"title": "Ferry", "documents": ["../x"]}});
     test.post("/api/actions", &bad).await.assert_problem("invalid-name");
+}
+
+#[tokio::test]
+async fn the_answer_of_a_report_counts_against_the_tokens_of_a_day() {
+    let fake = FakeOpenAi::start().await;
+    let url = fake.url();
+    let settings = |budget| {
+        let model = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "chat"), ("TOKEN_BUDGET_PER_DAY", budget)];
+        [SETTINGS, &model].concat()
+    };
+    let (poor, rich) = (TestApp::with(&settings("10")), TestApp::with(&settings("100000")));
+    let parameters = json!({"title": "Ferry", "query": "When does the ferry leave?"});
+    let proposal = json!({"action_type": "generate_report", "parameters": parameters});
+    let action = propose(&poor, &proposal).await;
+    step(&poor, &action, "confirm").await.assert_problem("token-budget-used");
+    let path = format!("/api/actions/{}", action["id"].as_str().unwrap());
+    assert_eq!(poor.send(get(&path)).await.json()["state"], "proposed", "it can be confirmed tomorrow");
+    assert!(fake.requests().is_empty());
+    rich.ingest("ferry.md", "The ferry leaves at nine.").await;
+    fake.push(Script::new(&["It leaves at nine [1]."]));
+    let action = propose(&rich, &proposal).await;
+    let done = step(&rich, &action, "confirm").await.json();
+    assert!(done["result"]["tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{done}");
+    assert_eq!(fake.requests().len(), 1);
 }
