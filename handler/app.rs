@@ -9,6 +9,7 @@ use crate::access::Access;
 use crate::access::budget::Budget;
 use crate::access::limits::Limits;
 use crate::actions::Actions;
+use crate::actions::proposals::Proposals;
 use crate::actions::report::Reports;
 use crate::audit::Audit;
 use crate::backup::Backups;
@@ -124,10 +125,7 @@ impl App {
         let reranker = reranker.transpose()?;
         let redis = config.cache.redis.clone().map(|settings| Arc::new(Redis::new(settings)));
         let limits = Arc::new(Limits::new(config.limits.clone(), redis.clone()));
-        let budget = match config.token_budget {
-            0 => None,
-            a_day => Some(Arc::new(Budget::new(Arc::clone(&records), clock.clone(), a_day, config.invocation_timeout))),
-        };
+        let budget = open_budget(&config, &records, &clock);
         let cache = Arc::new(Cache::new(config.cache.memory_bytes, redis.clone()));
         let retriever = Retriever::new(Arc::clone(&index), embeddings, reranker, config.answer_timeout);
         let retriever = Arc::new(match config.cache.search_time {
@@ -138,21 +136,16 @@ impl App {
             .then(|| KeptAnswers { cache: Arc::clone(&cache), time: config.cache.answer_time });
         let settings = chat_settings(&config);
         let rewriter = Rewriter::new(config.answer_timeout);
-        let tools = Toolbox { list: list_documents(ingest.ledger.clone()), actions: Vec::new() };
+        let audit = Audit::new(Arc::clone(&records), clock.clone(), config.audit_time);
+        let proposals = Proposals::new(config.actions.clone(), Arc::clone(&records), clock.clone(), audit.clone());
+        let tools = Toolbox { list: list_documents(ingest.ledger.clone()), actions: proposals.tools() };
         let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings, kept, rewriter, tools });
-        let backups = Backups {
-            store: open_blobs(&config.backups)?,
-            // What a search service keeps is not ours to copy; it is made anew from the documents.
-            index: if config.search.is_none() { Some(open_blobs(&config.index)?) } else { None },
-            records: Arc::clone(&records),
-            clock: clock.clone(),
-            keep: config.backup_keep,
-        };
+        let backups = open_backups(&config, &records, &clock)?;
         let fetcher = Fetcher::new(fetch_settings(&config), Laboratory::default());
         let conversations = Conversations::new(Arc::clone(&records), clock.clone(), config.conversation_time);
         let once = Once::new(Arc::clone(&records), clock.clone(), config.invocation_timeout);
-        let audit = Audit::new(Arc::clone(&records), clock.clone(), config.audit_time);
-        let actions = open_actions(&config, &records, &clock, &audit, &chat)?;
+        let reports = Reports::new(open_blobs(&config.reports)?);
+        let actions = Actions::new(proposals, Arc::clone(&chat), reports);
         Ok(Self {
             config,
             access: Arc::new(Access::default()),
@@ -200,16 +193,20 @@ fn open_records(config: &Config, clock: &Clock) -> Result<Arc<dyn RecordStore>> 
     })
 }
 
-fn open_actions(
-    config: &Config,
-    records: &Arc<dyn RecordStore>,
-    clock: &Clock,
-    audit: &Audit,
-    chat: &Arc<Chat>,
-) -> Result<Actions> {
-    let reports = Reports::new(open_blobs(&config.reports)?);
-    let (records, chat) = (Arc::clone(records), Arc::clone(chat));
-    Ok(Actions::new(config.actions.clone(), records, clock.clone(), audit.clone(), chat, reports))
+fn open_budget(config: &Config, records: &Arc<dyn RecordStore>, clock: &Clock) -> Option<Arc<Budget>> {
+    let budget = |a_day| Budget::new(Arc::clone(records), clock.clone(), a_day, config.invocation_timeout);
+    Some(config.token_budget).filter(|a_day| *a_day > 0).map(|a_day| Arc::new(budget(a_day)))
+}
+
+fn open_backups(config: &Config, records: &Arc<dyn RecordStore>, clock: &Clock) -> Result<Backups> {
+    Ok(Backups {
+        store: open_blobs(&config.backups)?,
+        // What a search service keeps is not ours to copy; it is made anew from the documents.
+        index: if config.search.is_none() { Some(open_blobs(&config.index)?) } else { None },
+        records: Arc::clone(records),
+        clock: clock.clone(),
+        keep: config.backup_keep,
+    })
 }
 
 fn open_index(config: &Config, clock: &Clock) -> Result<Index> {

@@ -10,6 +10,7 @@ pub mod action;
 mod email;
 pub mod hosts;
 mod parameters;
+pub mod proposals;
 pub mod report;
 mod run;
 pub mod smtp;
@@ -20,21 +21,19 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 pub use self::action::{Action, ActionState, ActionType};
 use self::hosts::MailDomains;
-use self::parameters::Parameters;
+use self::proposals::Proposals;
 use self::report::Reports;
 use self::smtp::Smtp;
 use self::webhook::Webhook;
-use crate::audit::{Audit, Event};
 use crate::chat::Chat;
-use crate::clock::Clock;
-use crate::document::{Principal, content_hash};
+use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
-use crate::stores::records::{Precondition, Record, RecordStore};
+use crate::stores::records::{Precondition, Record};
 
 /// How long a proposal waits to be decided.
 const OPEN: Duration = Duration::from_secs(3_600);
@@ -79,11 +78,8 @@ pub struct ActionPage {
 /// All actions.
 #[derive(Clone)]
 pub struct Actions {
-    /// What may be done.
-    pub settings: ActionSettings,
-    records: Arc<dyn RecordStore>,
-    clock: Clock,
-    audit: Audit,
+    /// What was proposed, and what may be.
+    pub proposals: Proposals,
     chat: Arc<Chat>,
     reports: Reports,
 }
@@ -92,48 +88,14 @@ pub struct Actions {
 const ERASED_AT_ONCE: usize = 100;
 
 impl Actions {
-    /// Actions in a record store, with the chat that finds what reports are made of, and where reports are kept.
-    pub fn new(
-        settings: ActionSettings,
-        records: Arc<dyn RecordStore>,
-        clock: Clock,
-        audit: Audit,
-        chat: Arc<Chat>,
-        reports: Reports,
-    ) -> Self {
-        Self { settings, records, clock, audit, chat, reports }
+    /// Actions that were proposed, with the chat that finds what reports are made of, and where reports are kept.
+    pub fn new(proposals: Proposals, chat: Arc<Chat>, reports: Reports) -> Self {
+        Self { proposals, chat, reports }
     }
 
-    /// Proposes an action: checks it and keeps it until it is decided. Nothing is done yet. `ActionNotAllowed` for a kind that
-    /// is switched off or a recipient outside of the allowed domains, `InvalidRequest` for parameters that do not fit.
+    /// See [`Proposals::propose`].
     pub async fn propose(&self, principal: &Principal, action_type: &str, parameters: &Value) -> Result<Action> {
-        let action_type = ActionType::parse(action_type)?;
-        let checked = self.check(action_type, parameters)?;
-        let partition = partition_of(principal);
-        if self.records.count(&partition).await? >= MOST {
-            let sentence =
-                format!("there are {MOST} actions of yours already; those that are decided go after 30 days");
-            return Err(Error::new(ErrorKind::QuotaExceeded, sentence));
-        }
-        let now = self.clock.now();
-        let action = Action {
-            id: new_id(now.timestamp_millis()),
-            action_type,
-            state: ActionState::Proposed,
-            summary: checked.summary(&self.settings),
-            parameters: parameters.clone(),
-            dry_run: self.settings.is_dry_run,
-            proposed: now,
-            expires: now + OPEN,
-            decided: None,
-            running_until: None,
-            finished: None,
-            result: None,
-            error: None,
-        };
-        self.note(principal, &action, "action.proposed", "ok").await?;
-        self.put(principal, &action, Precondition::IfAbsent).await?;
-        Ok(action)
+        self.proposals.propose(principal, action_type, parameters).await
     }
 
     /// Lets an action happen, once. Whoever confirms it again gets it as it stands: running, or with what came of it. When
@@ -147,14 +109,14 @@ impl Actions {
                 _ => return Ok(action),
             }
             // The settings may have changed since; what they say now counts.
-            let parameters = self.check(action.action_type, &action.parameters)?;
-            let now = self.clock.now();
-            let longest = TimeDelta::from_std(self.settings.timeout + GRACE).unwrap_or(TimeDelta::minutes(5));
+            let parameters = self.proposals.check(action.action_type, &action.parameters)?;
+            let now = self.proposals.clock.now();
+            let longest = TimeDelta::from_std(self.proposals.settings.timeout + GRACE).unwrap_or(TimeDelta::minutes(5));
             action.state = ActionState::Running;
-            action.dry_run = self.settings.is_dry_run;
+            action.dry_run = self.proposals.settings.is_dry_run;
             action.decided = Some(now);
             action.running_until = Some(now + longest);
-            match self.put(principal, &action, Precondition::IfMatch(etag)).await {
+            match self.proposals.put(principal, &action, Precondition::IfMatch(etag)).await {
                 Err(e) if e.kind() == ErrorKind::PreconditionFailed => continue,
                 Err(e) => return Err(e),
                 Ok(etag) => {
@@ -178,12 +140,12 @@ impl Actions {
                 _ => return Err(decided("the action was confirmed before")),
             }
             action.state = ActionState::Rejected;
-            action.decided = Some(self.clock.now());
-            match self.put(principal, &action, Precondition::IfMatch(etag)).await {
+            action.decided = Some(self.proposals.clock.now());
+            match self.proposals.put(principal, &action, Precondition::IfMatch(etag)).await {
                 Err(e) if e.kind() == ErrorKind::PreconditionFailed => continue,
                 Err(e) => return Err(e),
                 Ok(_) => {
-                    self.note(principal, &action, "action.rejected", "ok").await?;
+                    self.proposals.note(principal, &action, "action.rejected", "ok").await?;
                     return Ok(action);
                 }
             }
@@ -198,8 +160,8 @@ impl Actions {
 
     /// A principal's actions, at most `limit` of them, from the one after `after` on.
     pub async fn list(&self, principal: &Principal, after: Option<&str>, limit: usize) -> Result<ActionPage> {
-        let page = self.records.list(&partition_of(principal), after, limit).await?;
-        let now = self.clock.now();
+        let page = self.proposals.records.list(&partition_of(principal), after, limit).await?;
+        let now = self.proposals.clock.now();
         let actions = page.records.into_iter().map(|record| Ok(parse(record)?.seen_at(now))).collect::<Result<_>>()?;
         Ok(ActionPage { actions, next: page.next })
     }
@@ -208,12 +170,12 @@ impl Actions {
     pub async fn erase(&self, principal: &Principal) -> Result<usize> {
         let (partition, mut erased) = (partition_of(principal), 0);
         loop {
-            let page = self.records.list(&partition, None, ERASED_AT_ONCE).await?;
+            let page = self.proposals.records.list(&partition, None, ERASED_AT_ONCE).await?;
             if page.records.is_empty() {
                 return self.reports.erase(principal).await.map(|()| erased);
             }
             for record in page.records {
-                erased += usize::from(self.records.delete(&partition, &record.id).await?);
+                erased += usize::from(self.proposals.records.delete(&partition, &record.id).await?);
             }
         }
     }
@@ -223,15 +185,6 @@ impl Actions {
         &self.reports
     }
 
-    fn check(&self, action_type: ActionType, parameters: &Value) -> Result<Parameters> {
-        if !self.settings.allowed.contains(&action_type) {
-            let sentence =
-                format!("the action `{}` is not switched on here; ACTIONS lists those that are", action_type.name());
-            return Err(Error::new(ErrorKind::ActionNotAllowed, sentence));
-        }
-        Parameters::parse(action_type, parameters, &self.settings)
-    }
-
     /// An action and its ETag. One that was left running is noted as unknown here, once and for all.
     async fn find(&self, principal: &Principal, id: &str) -> Result<(Action, String)> {
         let is_id = id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -239,47 +192,27 @@ impl Actions {
         if !is_id {
             return Err(unknown());
         }
-        let record = self.records.get(&partition_of(principal), id).await?.ok_or_else(unknown)?;
+        let record = self.proposals.records.get(&partition_of(principal), id).await?.ok_or_else(unknown)?;
         let etag = record.etag.clone();
         let stored = parse(record)?;
         let was_running = stored.state == ActionState::Running;
-        let action = stored.seen_at(self.clock.now());
+        let action = stored.seen_at(self.proposals.clock.now());
         if !was_running || action.state == ActionState::Running {
             return Ok((action, etag));
         }
-        match self.put(principal, &action, Precondition::IfMatch(etag.clone())).await {
+        match self.proposals.put(principal, &action, Precondition::IfMatch(etag.clone())).await {
             Ok(etag) => {
-                self.note(principal, &action, "action.finished", "unknown").await?;
+                self.proposals.note(principal, &action, "action.finished", "unknown").await?;
                 Ok((action, etag))
             }
             // Somebody else noted it, or it came to its end after all.
             Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
-                let record = self.records.get(&partition_of(principal), id).await?.ok_or_else(unknown)?;
+                let record = self.proposals.records.get(&partition_of(principal), id).await?.ok_or_else(unknown)?;
                 let etag = record.etag.clone();
-                Ok((parse(record)?.seen_at(self.clock.now()), etag))
+                Ok((parse(record)?.seen_at(self.proposals.clock.now()), etag))
             }
             Err(e) => Err(e),
         }
-    }
-
-    async fn put(&self, principal: &Principal, action: &Action, precondition: Precondition) -> Result<String> {
-        let body = serde_json::to_value(action)
-            .map_err(|e| Error::new(ErrorKind::Internal, "a record of an action cannot be written").caused_by(e))?;
-        let keep = if action.state == ActionState::Proposed { OPEN } else { KEPT };
-        self.records.put(&partition_of(principal), &action.id, &body, precondition, Some(keep)).await
-    }
-
-    /// Adds a step to the audit: the parameters as a hash, with what an auditor may see of them.
-    async fn note(&self, principal: &Principal, action: &Action, what: &str, outcome: &str) -> Result<()> {
-        let mut about = json!({
-            "action_type": action.action_type,
-            "parameters_sha256": content_hash(action.parameters.to_string().as_bytes()),
-            "dry_run": action.dry_run,
-        });
-        if let Some(recipients) = email::recipients(action) {
-            about["to"] = recipients;
-        }
-        self.audit.append(principal, Event { what, subject: &action.id, outcome, about }).await.map(|_| ())
     }
 }
 

@@ -38,12 +38,12 @@ impl Actions {
     ) -> Result<Action> {
         crash::point("action-running");
         // What nobody could look into afterwards is not done.
-        let done = match self.note(principal, &action, "action.confirmed", "ok").await {
+        let done = match self.proposals.note(principal, &action, "action.confirmed", "ok").await {
             Ok(()) => self.perform(principal, &action, &parameters).await,
             Err(e) => Err(Trouble::NotDone(e)),
         };
         crash::point("action-done");
-        let now = self.clock.now();
+        let now = self.proposals.clock.now();
         let outcome = match done {
             Ok(result) => {
                 action.end(ActionState::Done, now);
@@ -53,7 +53,7 @@ impl Actions {
             Err(Trouble::NotDone(e)) => fail(&mut action, ActionState::Failed, &e, now),
             Err(Trouble::Unknown(e)) => fail(&mut action, ActionState::Unknown, &e, now),
         };
-        if let Err(e) = self.note(principal, &action, "action.finished", outcome).await {
+        if let Err(e) = self.proposals.note(principal, &action, "action.finished", outcome).await {
             tracing::error!(
                 error.code = e.kind().row().code,
                 action.id,
@@ -62,7 +62,7 @@ impl Actions {
             );
         }
         // Should this fail, the action is seen as unknown in a while, which it then is.
-        self.put(principal, &action, Precondition::IfMatch(etag)).await?;
+        self.proposals.put(principal, &action, Precondition::IfMatch(etag)).await?;
         Ok(action)
     }
 
@@ -70,7 +70,7 @@ impl Actions {
         if action.dry_run {
             return Ok(json!({ "dry_run": true, "note": "nothing was sent or written" }));
         }
-        let settings = &self.settings;
+        let settings = &self.proposals.settings;
         let webhook = || {
             let sentence = "there is no address for it: set ACTION_WEBHOOK_URL or AZURE_FUNCTION_APP_URL";
             settings.webhook.as_ref().ok_or_else(|| Error::new(ErrorKind::Misconfigured, sentence))
@@ -78,12 +78,14 @@ impl Actions {
         let work = async {
             match parameters {
                 Parameters::SendEmail(mail) => match &settings.smtp {
-                    Some(smtp) => smtp.send(&email::message(mail, smtp, action, self.clock.now())?, mail).await,
-                    None => webhook()?.post(action, self.clock.now()).await,
+                    Some(smtp) => {
+                        smtp.send(&email::message(mail, smtp, action, self.proposals.clock.now())?, mail).await
+                    }
+                    None => webhook()?.post(action, self.proposals.clock.now()).await,
                 },
-                Parameters::CreateTask(_) => webhook()?.post(action, self.clock.now()).await,
+                Parameters::CreateTask(_) => webhook()?.post(action, self.proposals.clock.now()).await,
                 Parameters::GenerateReport(wanted) => {
-                    let now = self.clock.now();
+                    let now = self.proposals.clock.now();
                     let file = report::make(&self.chat, principal, wanted, now).await?;
                     Ok(self.reports.put(principal, &action.id, file).await?)
                 }

@@ -23,7 +23,6 @@ use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
-use crate::index::filter::Filter;
 
 /// Actions of a page, unless the caller wants fewer.
 const PAGE: usize = 50;
@@ -104,10 +103,7 @@ async fn set_aside(app: &App, principal: &Principal, id: &str) -> Result<Option<
     let action = app.actions.get(principal, id).await?;
     let question = action.parameters["query"].as_str().and_then(|raw| Question::parse(raw, usize::MAX).ok());
     match question.filter(|_| action.state == ActionState::Proposed && !action.dry_run) {
-        Some(question) => {
-            let request = ChatRequest { question, history: Vec::new(), filter: Filter::default(), passages: None };
-            answering::reserve_for(app, principal, &request).await
-        }
+        Some(question) => answering::reserve_for(app, principal, &ChatRequest::of(question)).await,
         None => Ok(None),
     }
 }

@@ -116,7 +116,9 @@ impl TokenMeter {
         let passages = request.passages.unwrap_or(settings.passages) * app.config.ingest.chunk.tokens;
         let prompt = tokens::estimate(request.question.as_str()) + settings.history_tokens + passages;
         let prompt = u64::try_from(prompt).unwrap_or(u64::MAX);
-        Self { most: prompt + u64::from(settings.max_answer_tokens), prompt, said: 0, told: None }
+        // A call has room for so much, and each round of tools is another call.
+        let call = settings.context_tokens as u64 + u64::from(settings.max_answer_tokens);
+        Self { most: call * (1 + settings.tool_rounds as u64), prompt, said: 0, told: None }
     }
 }
 

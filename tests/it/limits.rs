@@ -189,7 +189,7 @@ async fn what_a_killed_process_had_set_aside_is_spent_after_a_while() {
 async fn an_answer_costs_what_the_model_says_and_one_that_was_kept_nothing() {
     let model = FakeOpenAi::start().await;
     let url = model.url();
-    let test = TestApp::with(&[("OPENAI_BASE_URL", &url), ("OPENAI_MODEL", "chat"), ("TOKEN_BUDGET_PER_DAY", "6000")]);
+    let test = TestApp::with(&[("OPENAI_BASE_URL", &url), ("OPENAI_MODEL", "chat"), ("TOKEN_BUDGET_PER_DAY", "60000")]);
     test.ingest("ferry.md", "# Ferry\n\nThe ferry leaves at nine.\n").await;
     let spent = async || {
         let partitions = test.app.records.partitions().await.unwrap();

@@ -14,7 +14,6 @@ use knowledge_worker::chat::{ChatEvent, ChatRequest};
 use knowledge_worker::conversations::ConversationId;
 use knowledge_worker::conversations::feedback::Rating;
 use knowledge_worker::document::Principal;
-use knowledge_worker::index::filter::Filter;
 use knowledge_worker::ingest::intake::Submission;
 use knowledge_worker::privacy::Privacy;
 use serde_json::json;
@@ -46,7 +45,7 @@ async fn live(test: &TestApp, who: &Principal, mark: &str) {
     let id = ConversationId::parse("harbour").unwrap();
     let open = app.conversations.begin(who, &id, &words).await.unwrap();
     let question = Question::parse(&words, 1_000).unwrap();
-    let request = ChatRequest { question, history: Vec::new(), filter: Filter::default(), passages: None };
+    let request = ChatRequest::of(question);
     let events = open.record(answer(Arc::clone(&app.chat), who.clone(), request).boxed());
     let events: Vec<ChatEvent> = events.map(|event| event.unwrap()).collect().await;
     assert!(matches!(events.last(), Some(ChatEvent::Done(done)) if !done.abstained), "{events:?}");

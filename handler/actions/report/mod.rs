@@ -185,7 +185,7 @@ async fn answered(
     wanted: &ReportWanted,
 ) -> Result<(Vec<Piece>, Vec<CitedPassage>, Option<u64>)> {
     let filter = Filter { documents: wanted.documents.concat(), ..Filter::default() };
-    let request = ChatRequest { question: question.clone(), history: Vec::new(), filter, passages: None };
+    let request = ChatRequest { filter, ..ChatRequest::of(question.clone()) };
     let (mut pieces, mut passages, mut tokens) = (Vec::new(), Vec::new(), None);
     let mut events = std::pin::pin!(answer(Arc::clone(chat), principal.clone(), request));
     while let Some(event) = events.next().await {

@@ -115,7 +115,7 @@ pub struct Told {
 }
 
 /// A tool that was used, as clients are told.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolUse {
     /// The tool.
     pub name: String,

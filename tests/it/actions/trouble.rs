@@ -96,7 +96,7 @@ async fn silence_ends_and_is_unknown() {
     settings.push(("ACTION_WEBHOOK_URL", &hook));
     let test = TestApp::with(&settings);
     let mut actions = knowledge_worker::actions::Actions::clone(&test.app.actions);
-    actions.settings.timeout = Duration::from_millis(500);
+    actions.proposals.settings.timeout = Duration::from_millis(500);
     let (actions, anonymous) = (Arc::new(actions), Principal::anonymous());
     for proposal in [mail(), task()] {
         let action = propose(&test, &proposal).await;
