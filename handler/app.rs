@@ -116,10 +116,6 @@ impl App {
             clock: clock.clone(),
             locks: NameLocks::default(),
         };
-        let model = match &config.model {
-            Some(settings) => ChatModel::OpenAi(OpenAiModel::open(settings.clone())?),
-            None => ChatModel::Extractive,
-        };
         let reranker = config.rerank.clone().map(|settings| Ok((Reranker::open(settings.server)?, settings.passages)));
         let reranker = reranker.transpose()?;
         let redis = config.cache.redis.clone().map(|settings| Arc::new(Redis::new(settings)));
@@ -134,12 +130,7 @@ impl App {
             Duration::ZERO => retriever,
             time => retriever.keeping(Arc::clone(&cache), time),
         });
-        let kept = (!config.cache.answer_time.is_zero())
-            .then(|| KeptAnswers { cache: Arc::clone(&cache), time: config.cache.answer_time });
-        let settings = chat_settings(&config);
-        let rewriter = Rewriter::new(config.answer_timeout);
-        let tools = Toolbox { list: list_documents(ingest.ledger.clone()), actions: Vec::new() };
-        let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings, kept, rewriter, tools });
+        let chat = Arc::new(open_chat(&config, &retriever, cache, &ingest.ledger)?);
         let backups = Backups {
             store: open_blobs(&config.backups)?,
             // What a search service keeps is not ours to copy; it is made anew from the documents.
@@ -220,6 +211,22 @@ fn open_index(config: &Config, clock: &Clock) -> Result<Index> {
     let settings =
         SegmentSettings { cache: config.data.join("cache"), refresh: config.index_refresh, language: config.language };
     Ok(Index::on_segments(SegmentIndex::new(open_blobs(&config.index)?, settings, clock.clone()), ranking))
+}
+
+fn open_chat(config: &Config, retriever: &Arc<Retriever>, cache: Arc<Cache>, ledger: &Ledger) -> Result<Chat> {
+    let model = match &config.model {
+        Some(settings) => ChatModel::OpenAi(OpenAiModel::open(settings.clone())?),
+        None => ChatModel::Extractive,
+    };
+    let time = config.cache.answer_time;
+    Ok(Chat {
+        retriever: Arc::clone(retriever),
+        model,
+        settings: chat_settings(config),
+        kept: (!time.is_zero()).then_some(KeptAnswers { cache, time }),
+        rewriter: Rewriter::new(config.answer_timeout),
+        tools: Toolbox::new(list_documents(ledger.clone())),
+    })
 }
 
 /// The documents of the ledger that can be found, for the tools of a chat model.

@@ -12,7 +12,7 @@ pub mod summarize;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -68,17 +68,16 @@ pub struct ListedDocument {
 }
 
 /// The tools of an installation.
-#[derive(Clone)]
 pub struct Toolbox {
     /// Knows the documents.
     pub list: ListDocuments,
-    /// What may be proposed.
-    pub actions: Vec<Arc<dyn ProposeAction>>,
+    /// What may be proposed. Actions are made after this, because they answer questions themselves.
+    actions: OnceLock<Vec<Arc<dyn ProposeAction>>>,
 }
 
 impl fmt::Debug for Toolbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Toolbox").field("actions", &self.actions.len()).finish_non_exhaustive()
+        f.debug_struct("Toolbox").field("actions", &self.actions().len()).finish_non_exhaustive()
     }
 }
 
@@ -91,6 +90,8 @@ pub struct Desk<'a> {
     pub principal: &'a Principal,
     /// Where the person wants to look.
     pub filter: &'a Filter,
+    /// Whether there is a person to decide on proposals.
+    pub may_propose: bool,
     /// When the tool has to be done.
     pub deadline: Instant,
     /// Tokens that its words may have.
@@ -162,14 +163,29 @@ const READING: [Tool; 3] = [
 ];
 
 impl Toolbox {
+    /// Tools that read, and nothing to propose.
+    pub fn new(list: ListDocuments) -> Self {
+        Self { list, actions: OnceLock::new() }
+    }
+
+    /// Lets these actions be proposed from now on. Only the first call counts.
+    pub fn let_propose(&self, actions: Vec<Arc<dyn ProposeAction>>) {
+        // What was set before stays: the tools of an installation do not change while it runs.
+        let _kept = self.actions.set(actions);
+    }
+
+    fn actions(&self) -> &[Arc<dyn ProposeAction>] {
+        self.actions.get().map_or(&[], Vec::as_slice)
+    }
+
     /// The tools as a model is offered them.
-    pub fn definitions(&self) -> Vec<ToolDefinition> {
+    pub fn definitions(&self, may_propose: bool) -> Vec<ToolDefinition> {
         let reading = READING.iter().map(|tool| ToolDefinition {
             name: tool.name.to_owned(),
             description: tool.description.to_owned(),
             parameters: (tool.parameters)(),
         });
-        let proposing = self.actions.iter().map(|action| ToolDefinition {
+        let proposing = self.actions().iter().filter(|_| may_propose).map(|action| ToolDefinition {
             name: action.name().to_owned(),
             description: action.description().to_owned(),
             parameters: action.parameters(),
@@ -181,7 +197,7 @@ impl Toolbox {
     /// failure on this side ends the answer: it must not go on as if nothing had been there to find.
     pub async fn run(&self, desk: Desk<'_>, call: &ToolCall, shelf: &mut Shelf) -> Result<(Option<ToolUse>, Told)> {
         let reading = READING.iter().find(|tool| tool.name == call.name);
-        let action = self.actions.iter().find(|action| action.name() == call.name);
+        let action = self.actions().iter().find(|action| desk.may_propose && action.name() == call.name);
         let (name, parameters) = match (reading, action) {
             (Some(tool), _) => (tool.name, (tool.parameters)()),
             (None, Some(action)) => (action.name(), action.parameters()),
