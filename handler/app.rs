@@ -117,10 +117,6 @@ impl App {
             clock: clock.clone(),
             locks: NameLocks::default(),
         };
-        let model = match &config.model {
-            Some(settings) => ChatModel::OpenAi(OpenAiModel::open(settings.clone())?),
-            None => ChatModel::Extractive,
-        };
         let reranker = config.rerank.clone().map(|settings| Ok((Reranker::open(settings.server)?, settings.passages)));
         let reranker = reranker.transpose()?;
         let redis = config.cache.redis.clone().map(|settings| Arc::new(Redis::new(settings)));
@@ -132,14 +128,10 @@ impl App {
             Duration::ZERO => retriever,
             time => retriever.keeping(Arc::clone(&cache), time),
         });
-        let kept = (!config.cache.answer_time.is_zero())
-            .then(|| KeptAnswers { cache: Arc::clone(&cache), time: config.cache.answer_time });
-        let settings = chat_settings(&config);
-        let rewriter = Rewriter::new(config.answer_timeout);
         let audit = Audit::new(Arc::clone(&records), clock.clone(), config.audit_time);
         let proposals = Proposals::new(config.actions.clone(), Arc::clone(&records), clock.clone(), audit.clone());
         let tools = Toolbox { list: list_documents(ingest.ledger.clone()), actions: proposals.tools() };
-        let chat = Arc::new(Chat { retriever: Arc::clone(&retriever), model, settings, kept, rewriter, tools });
+        let chat = Arc::new(open_chat(&config, &retriever, cache, tools)?);
         let backups = open_backups(&config, &records, &clock)?;
         let fetcher = Fetcher::new(fetch_settings(&config), Laboratory::default());
         let conversations = Conversations::new(Arc::clone(&records), clock.clone(), config.conversation_time);
@@ -217,6 +209,22 @@ fn open_index(config: &Config, clock: &Clock) -> Result<Index> {
     let settings =
         SegmentSettings { cache: config.data.join("cache"), refresh: config.index_refresh, language: config.language };
     Ok(Index::on_segments(SegmentIndex::new(open_blobs(&config.index)?, settings, clock.clone()), ranking))
+}
+
+fn open_chat(config: &Config, retriever: &Arc<Retriever>, cache: Arc<Cache>, tools: Toolbox) -> Result<Chat> {
+    let model = match &config.model {
+        Some(settings) => ChatModel::OpenAi(OpenAiModel::open(settings.clone())?),
+        None => ChatModel::Extractive,
+    };
+    let time = config.cache.answer_time;
+    Ok(Chat {
+        retriever: Arc::clone(retriever),
+        model,
+        settings: chat_settings(config),
+        kept: (!time.is_zero()).then_some(KeptAnswers { cache, time }),
+        rewriter: Rewriter::new(config.answer_timeout),
+        tools,
+    })
 }
 
 /// The documents of the ledger that can be found, for the tools of a chat model.

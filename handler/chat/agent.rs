@@ -141,7 +141,7 @@ impl Conversation {
     fn begin(model: &OpenAiModel, task: &Task<'_>) -> Self {
         let code = prompt::random_code();
         let has_tools = task.chat.settings.tool_rounds > 0 && model.takes_tools();
-        let tools = if has_tools { task.chat.tools.definitions() } else { Vec::new() };
+        let tools = if has_tools { task.chat.tools.definitions(task.request.may_propose) } else { Vec::new() };
         let messages = prompt::messages(task.request, task.history, &task.passages, &code);
         let tokens = messages.iter().map(tokens_of).sum::<usize>() + tools.iter().map(tokens_of_tool).sum::<usize>();
         Self { code, messages, tokens, tools, shelf: Shelf::of(&task.passages) }
@@ -185,6 +185,7 @@ impl Conversation {
             chat: task.chat,
             principal: task.principal,
             filter: &task.request.filter,
+            may_propose: task.request.may_propose,
             deadline: task.deadline,
             room,
         };

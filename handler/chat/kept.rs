@@ -36,7 +36,7 @@ impl KeptAnswers {
     pub async fn key(&self, chat: &Chat, principal: &Principal, request: &ChatRequest) -> Result<Option<AnswerKey>> {
         let Some(state) = chat.retriever.index().state().await? else { return Ok(None) };
         let history: Vec<(Role, &str)> = request.history.iter().map(|turn| (turn.role, turn.text.as_str())).collect();
-        let wanted = (&request.filter, request.passages, request.wants_follow_ups);
+        let wanted = (&request.filter, request.passages, request.wants_follow_ups, request.may_propose);
         let asked = (principal.readers(), request.question.as_str(), history, wanted);
         // The settings of answering are numbers and the hosts of links.
         let by = (chat.model.name(), prompt::version(), format!("{:?}", chat.settings), chat.retriever.describe());

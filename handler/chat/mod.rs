@@ -142,6 +142,8 @@ pub struct ChatRequest {
     pub wants_follow_ups: bool,
     /// Whether an answer of a moment ago will not do.
     pub is_fresh: bool,
+    /// Whether there is a person to decide on what a model proposes to do.
+    pub may_propose: bool,
 }
 
 impl ChatRequest {
@@ -154,6 +156,7 @@ impl ChatRequest {
             passages: None,
             wants_follow_ups: false,
             is_fresh: false,
+            may_propose: true,
         }
     }
 }

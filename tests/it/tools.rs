@@ -434,6 +434,14 @@ async fn an_action_is_proposed_and_never_kept() {
         assert!(told(&fake)[0].contains("proposed, and not done: send a postcard to Ola"));
     }
     assert_eq!(postcard.0.load(Ordering::SeqCst), 2, "an answer with a proposal is not given again");
+    // Where nobody could decide on it, nothing is proposed.
+    fake.push(Script::new(&[]).calling(&[("send_postcard", r#"{"to": "Ola"}"#)]));
+    fake.push(Script::new(&["The ferry to Lindesvik leaves at nine [1]."]));
+    let alone = ChatRequest { may_propose: false, ..request(QUESTION) };
+    let answered = ask_of(&chat, &Principal::anonymous(), alone).await.expect("an answer");
+    assert!(answered.used.is_empty() && told(&fake)[0].contains("there is no such tool"));
+    assert!(fake.requests().pop().is_some_and(|last| !last.body["tools"].to_string().contains("postcard")));
+    assert_eq!(postcard.0.load(Ordering::SeqCst), 2);
     fake.push(Script::new(&["The ferry to Lindesvik leaves at nine [1]."]));
     for _ in 0..2 {
         ask_of(&chat, &Principal::anonymous(), request("When does the ferry leave?")).await.expect("an answer");
@@ -447,6 +455,7 @@ fn with_actions(app: &App, fake: &FakeOpenAi, action: Arc<dyn ProposeAction>) ->
     let config =
         knowledge_worker::config::Config::from_source(&Source::of(settings), "handler".into()).expect("settings");
     let model = knowledge_worker::models::openai::OpenAiModel::open(config.model.expect("a model")).expect("a model");
+    let tools = Toolbox { list: Arc::clone(&app.chat.tools.list), actions: vec![action] };
     let cache = Arc::new(knowledge_worker::cache::Cache::new(1 << 20, None));
     Arc::new(Chat {
         retriever: Arc::clone(&app.chat.retriever),
@@ -454,7 +463,7 @@ fn with_actions(app: &App, fake: &FakeOpenAi, action: Arc<dyn ProposeAction>) ->
         settings: app.chat.settings.clone(),
         kept: Some(knowledge_worker::chat::kept::KeptAnswers { cache, time: PATIENCE }),
         rewriter: knowledge_worker::chat::rewrite::Rewriter::new(PATIENCE),
-        tools: Toolbox { actions: vec![action], ..app.chat.tools.clone() },
+        tools,
     })
 }
 

@@ -185,12 +185,12 @@ async fn answered(
     wanted: &ReportWanted,
 ) -> Result<(Vec<Piece>, Vec<CitedPassage>, Option<u64>)> {
     let filter = Filter { documents: wanted.documents.concat(), ..Filter::default() };
-    let request = ChatRequest { filter, ..ChatRequest::of(question.clone()) };
+    let request = ChatRequest { filter, may_propose: false, ..ChatRequest::of(question.clone()) };
     let (mut pieces, mut passages, mut tokens) = (Vec::new(), Vec::new(), None);
     let mut events = std::pin::pin!(answer(Arc::clone(chat), principal.clone(), request));
     while let Some(event) = events.next().await {
         match event? {
-            ChatEvent::Context(context) => passages = context.passages,
+            ChatEvent::Context(context) | ChatEvent::FoundMore(context) => passages = context.passages,
             ChatEvent::Text(text) => match pieces.last_mut() {
                 Some(Piece::Text(before)) => before.push_str(&text),
                 _ => pieces.push(Piece::Text(text)),

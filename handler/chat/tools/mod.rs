@@ -68,7 +68,6 @@ pub struct ListedDocument {
 }
 
 /// The tools of an installation.
-#[derive(Clone)]
 pub struct Toolbox {
     /// Knows the documents.
     pub list: ListDocuments,
@@ -91,6 +90,8 @@ pub struct Desk<'a> {
     pub principal: &'a Principal,
     /// Where the person wants to look.
     pub filter: &'a Filter,
+    /// Whether there is a person to decide on proposals.
+    pub may_propose: bool,
     /// When the tool has to be done.
     pub deadline: Instant,
     /// Tokens that its words may have.
@@ -163,13 +164,13 @@ const READING: [Tool; 3] = [
 
 impl Toolbox {
     /// The tools as a model is offered them.
-    pub fn definitions(&self) -> Vec<ToolDefinition> {
+    pub fn definitions(&self, may_propose: bool) -> Vec<ToolDefinition> {
         let reading = READING.iter().map(|tool| ToolDefinition {
             name: tool.name.to_owned(),
             description: tool.description.to_owned(),
             parameters: (tool.parameters)(),
         });
-        let proposing = self.actions.iter().map(|action| ToolDefinition {
+        let proposing = self.actions.iter().filter(|_| may_propose).map(|action| ToolDefinition {
             name: action.name().to_owned(),
             description: action.description().to_owned(),
             parameters: action.parameters(),
@@ -181,7 +182,7 @@ impl Toolbox {
     /// failure on this side ends the answer: it must not go on as if nothing had been there to find.
     pub async fn run(&self, desk: Desk<'_>, call: &ToolCall, shelf: &mut Shelf) -> Result<(Option<ToolUse>, Told)> {
         let reading = READING.iter().find(|tool| tool.name == call.name);
-        let action = self.actions.iter().find(|action| action.name() == call.name);
+        let action = self.actions.iter().find(|action| desk.may_propose && action.name() == call.name);
         let (name, parameters) = match (reading, action) {
             (Some(tool), _) => (tool.name, (tool.parameters)()),
             (None, Some(action)) => (action.name(), action.parameters()),
