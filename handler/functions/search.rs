@@ -29,6 +29,7 @@ const MAX_RESULTS: usize = 50;
 pub(super) struct SearchRequest {
     query: String,
     #[serde(default = "default_results")]
+    #[schema(minimum = 1, maximum = 50)]
     top_results: usize,
     #[serde(default)]
     filter: Value,

@@ -15,6 +15,8 @@
       process is killed with tokens set aside, of which none stay so. n counts requests.
   P22 No caller forges a line of the log, and no secret of the settings gets into the log, an answer or telemetry, at
       LOG_LEVEL=trace, from services that repeat every key they are sent. n counts requests.
+  P23 What the OpenAPI document says is what is answered: requests made from it, right ones and wrong ones, get the statuses,
+      media types and bodies that it tells of, and no 500. n counts requests; it may be a few more.
   CROWD  Eight processes write and four read one index on one storage account while some of them are killed: nothing
       that was acknowledged is lost or doubled, no search fails, no file is left that nobody names. n counts seconds.
 """
@@ -32,6 +34,7 @@ import tempfile
 import threading
 import time
 
+import contract
 import crowd
 import discreet
 import handler
@@ -178,6 +181,7 @@ PROMISES = {
     "P11": (throttle.prove_p11, 10_000),
     "P12": (throttle.prove_p12, 1_000),
     "P22": (discreet.prove_p22, 5_000),
+    "P23": (contract.prove_p23, 5_000),
     "CROWD": (crowd.prove_crowd, 60),
 }
 
@@ -186,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/prove", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4, P5, P8, P11, P12, P22, CROWD or all")
+    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4, P5, P8, P11, P12, P22, P23, CROWD or all")
     parser.add_argument("--n", type=int, help="how many trials; more of them bound the rate of failures lower")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same documents and moments")
     parser.add_argument("--program", type=pathlib.Path, default=handler.DEVELOPMENT_PROGRAM)

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Call, call, text, whole};
+use super::{Call, call, count, text};
 use crate::actions::report::Format;
 use crate::actions::{Action, ActionPage};
 use crate::error::ErrorKind as E;
@@ -19,8 +19,8 @@ pub(super) fn calls() -> Vec<Call> {
     let parameters = json!({ "title": "Paint the pier", "description": "Green, as before.", "due": "2026-12-24" });
     vec![
         call(tag, "GET", "/api/actions", "List one's own actions, newest first")
-            .query("limit", whole(0, u64::MAX >> 1), "Actions of a page, at most 50.")
-            .query("after", text(1_024), "The `next` of the page before.")
+            .query("limit", count(), "Actions of a page, at most 50.")
+            .query("after", text(), "The `next` of the page before.")
             .gives::<ActionPage>(200, "A page of them.")
             .fails(&[E::InvalidRequest]),
         call(tag, "POST", "/api/actions", "Propose an action; nothing is done yet")

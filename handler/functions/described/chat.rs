@@ -36,10 +36,9 @@ pub(super) fn calls() -> Vec<Call> {
                 json!({ "model": "knowledge-worker", "messages": [{ "role": "user", "content": "When does the ferry leave?" }] }),
             )
             .gives_as(200, "application/json", any_object("A chat completion, with `citations`."), "The answer.")
-            .gives_as(200, "text/event-stream", json!({ "type": "string" }), "The answer, chunk by chunk.")
-            .gives_as(400, "application/json", openai_error(), "Not understood, or not offered here.")
-            .gives_as(415, "application/json", openai_error(), "The body is not JSON.")
-            .gives_as(503, "application/json", openai_error(), "Something does not answer."),
+            .gives_as(200, "text/event-stream", json!({}), "The answer, chunk by chunk.")
+            .gives_as(404, "application/json", openai_error(), "There is no such model.")
+            .refuses_as(openai_error()),
         call("Chat", "GET", "/v1/models", "The one model that these clients may ask for").gives_as(
             200,
             "application/json",
@@ -100,7 +99,7 @@ fn streamed(path: &'static str, summary: &'static str) -> Call {
 
 fn asked(path: &'static str, summary: &'static str) -> Call {
     call("Chat", "POST", path, summary)
-        .header("Idempotency-Key", text(255), "Makes repeated requests one.")
+        .header("Idempotency-Key", text(), "Makes repeated requests one.")
         .header("X-Chat-Dialect", json!({ "type": "string" }), "`azure-samples` or `azure-samples-before-2026-04`.")
         .takes_as(
             "application/json",
@@ -145,7 +144,7 @@ fn request() -> Value {
             "messages": { "type": "array", "minItems": 1, "items": message() },
             "context": {
                 "type": "object",
-                "properties": { "filter": filter(), "conversation_id": { "type": "string" } },
+                "properties": { "filter": filter(), "conversation_id": { "type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$" } },
             },
             "sessionState": {},
         },

@@ -3,7 +3,7 @@
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Call, call, text, whole};
+use super::{Call, call, count, text};
 use crate::conversations::{Conversation, ConversationPage, StoredTurn};
 use crate::error::ErrorKind as E;
 use crate::functions::conversations::RenameRequest;
@@ -21,8 +21,8 @@ pub(super) fn calls() -> Vec<Call> {
     let tag = "Conversations";
     vec![
         call(tag, "GET", "/api/conversations", "List one's own conversations")
-            .query("limit", whole(0, u64::MAX >> 1), "Conversations of a page, at most 50.")
-            .query("after", text(1_024), "The `next` of the page before.")
+            .query("limit", count(), "Conversations of a page, at most 50.")
+            .query("after", text(), "The `next` of the page before.")
             .gives::<ConversationPage>(200, "A page of them.")
             .fails(&[E::InvalidRequest]),
         call(tag, "GET", "/api/conversations/{id}", "Read a conversation with its turns")

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{Call, any_object, call, text, whole};
+use super::{Call, any_object, call, count, text, whole};
 use crate::error::ErrorKind as E;
 use crate::functions::documents::DocumentAnswer;
 use crate::functions::originals::PassageAnswer;
@@ -25,9 +25,9 @@ pub(super) fn calls() -> Vec<Call> {
     vec![
         call(tag, "GET", "/api/documents", "List documents and what became of each")
             .query("limit", whole(1, 200), "Documents of a page; 50 without it.")
-            .query("after", text(1_024), "The `next` of the page before.")
+            .query("after", text(), "The `next` of the page before.")
             .query("state", json!({ "type": "string", "enum": states }), "Only those in this state.")
-            .query("category", text(1_024), "Only those of this category.")
+            .query("category", text(), "Only those of this category.")
             .gives::<LedgerPage>(200, "A page of them.")
             .fails(&[E::InvalidRequest]),
         upload("/api/documents"),
@@ -54,8 +54,8 @@ pub(super) fn calls() -> Vec<Call> {
             .fails(&[E::NotFound]),
         call(tag, "GET", "/api/documents/{id}/pages/{page}", "A page of a PDF as a picture")
             .query("passage", whole(0, u64::from(u32::MAX)), "The ordinal of a passage to mark.")
-            .query("from", whole(0, u64::MAX >> 1), "Where its most telling part begins, in characters.")
-            .query("to", whole(0, u64::MAX >> 1), "Where that ends.")
+            .query("from", count(), "Where its most telling part begins, in characters.")
+            .query("to", count(), "Where that ends.")
             .gives_as(200, "image/svg+xml", json!({ "type": "string" }), "The picture.")
             .fails(&[E::NotFound, E::InvalidRequest, E::DocumentUnsupported, E::DocumentDamaged]),
         call(tag, "GET", "/api/documents/{id}/passages/{ordinal}", "A passage with its neighbours")
@@ -68,10 +68,12 @@ pub(super) fn calls() -> Vec<Call> {
 }
 
 fn upload(path: &'static str) -> Call {
+    // What a form says is text, whatever it means; so there is no type to break.
+    let category = json!({ "description": "What to sort them under." });
     let form = json!({
         "type": "object",
         "required": ["file"],
-        "properties": { "file": file(), "category": { "type": "string", "description": "What to sort them under." } },
+        "properties": { "file": file(), "category": category },
     });
     let example = json!({ "file": "The ferry leaves at nine.", "category": "ferries" });
     call("Documents", "POST", path, "Upload files")

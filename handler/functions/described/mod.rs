@@ -41,6 +41,8 @@ pub(super) struct Call {
     body: Option<Value>,
     answers: Map<String, Value>,
     fails: Vec<ErrorKind>,
+    /// The shape of other failures, for clients that know another one than problems.
+    refusal: Option<Value>,
     schemas: Schemas,
 }
 
@@ -62,7 +64,7 @@ fn call(tag: &'static str, method: &'static str, path: &'static str, summary: &'
     let parameters = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameters = parameters.map(in_path).collect();
     let (answers, schemas) = (Map::new(), Schemas::new());
-    Call { method, path, summary, tag, parameters, body: None, answers, fails: Vec::new(), schemas }
+    Call { method, path, summary, tag, parameters, body: None, answers, fails: Vec::new(), refusal: None, schemas }
 }
 
 /// A parameter of a path. What each is called means the same everywhere.
@@ -126,6 +128,12 @@ impl Call {
         self
     }
 
+    /// Refused in another shape than that of problems, whatever the reason.
+    fn refuses_as(mut self, schema: Value) -> Self {
+        self.refusal = Some(schema);
+        self
+    }
+
     fn operation(self, need: Need, schemas: &mut Schemas) -> Value {
         schemas.extend(self.schemas);
         let mut responses = self.answers;
@@ -139,6 +147,9 @@ impl Call {
         }
         let mut others = problem();
         others["description"] = json!("What can happen to every call: see the problem types.");
+        if let Some(schema) = self.refusal {
+            others["content"] = json!({ JSON: { "schema": schema } });
+        }
         responses.insert("default".to_owned(), others);
         let mut operation = json!({
             "operationId": operation_id(self.method, self.path),
@@ -263,12 +274,17 @@ fn any_object(description: &str) -> Value {
     json!({ "type": "object", "description": description })
 }
 
-/// A schema of text.
-fn text(most: usize) -> Value {
-    json!({ "type": "string", "maxLength": most })
+/// A schema of any text.
+fn text() -> Value {
+    json!({ "type": "string" })
 }
 
 /// A schema of a whole number.
 fn whole(least: u64, most: u64) -> Value {
     json!({ "type": "integer", "minimum": least, "maximum": most })
+}
+
+/// A schema of a number of things.
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
 }
