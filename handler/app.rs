@@ -149,8 +149,8 @@ impl App {
         let audit = Audit::new(Arc::clone(&records), clock.clone(), config.audit_time);
         let actions = open_actions(&config, &records, &clock, &audit, &chat)?;
         Ok(Self {
+            access: Arc::new(Access::new(config.access.clone(), &clock)),
             config,
-            access: Arc::new(Access::default()),
             limits,
             budget,
             documents,

@@ -1,6 +1,7 @@
 //! Settings become one typed [`Config`], from any source, with every problem reported at once. Nobody else reads the
 //! environment.
 
+mod access;
 mod actions;
 mod address;
 mod cache;
@@ -26,6 +27,7 @@ use http::HeaderValue;
 use self::cache::CacheSettings;
 pub use self::records::RecordHome;
 use self::source::{Problem, Reader, Source};
+use crate::access::AccessSettings;
 use crate::access::limits::LimitSettings;
 use crate::actions::ActionSettings;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
@@ -55,6 +57,8 @@ pub const PLATFORM_VARIABLES: &[&str] = &[
     "FUNCTIONS_APP_ROOT_PATH",
     "IDENTITY_ENDPOINT",
     "KNOWLEDGE_WORKER_CRASH_AT",
+    "WEBSITE_AUTH_ENABLED",
+    "WEBSITE_HOSTNAME",
 ];
 
 /// CPU seconds for each second that reading a document may take: it may use two threads at most.
@@ -83,6 +87,10 @@ pub struct Config {
     pub host_port: Option<u16>,
     /// Folder of what the embedded forms keep.
     pub data: PathBuf,
+    /// Whether this is where people work, and not where it is tried out.
+    pub is_production: bool,
+    /// Who gets in.
+    pub access: AccessSettings,
     /// The identity that signs in at the services of Azure.
     pub identity: Arc<Identity>,
     /// Secrets that are in a Key Vault.
@@ -194,6 +202,8 @@ impl Config {
         let mut config = Self {
             log_level: reader.parsed("LOG_LEVEL", tracing::Level::INFO),
             host_port,
+            is_production: is_production(&reader),
+            access: access::settings(&mut reader),
             identity,
             vault_secrets: Vec::new(),
             documents,
@@ -248,14 +258,13 @@ pub fn crash_point(source: &Source) -> Option<String> {
 }
 
 fn check_environment(reader: &mut Reader<'_>) {
-    match reader.text("ENVIRONMENT").as_deref() {
-        Some("dev" | "staging") => {}
-        Some("prod") => reader.problem(
-            "ENVIRONMENT",
-            "`prod` needs a way to authenticate callers, which this release does not have; use `staging` behind function keys",
-        ),
-        _ => reader.problem("ENVIRONMENT", "must be dev, staging or prod"),
+    if !matches!(reader.text("ENVIRONMENT").as_deref(), Some("dev" | "staging" | "prod")) {
+        reader.problem("ENVIRONMENT", "must be dev, staging or prod");
     }
+}
+
+fn is_production(reader: &Reader<'_>) -> bool {
+    reader.text("ENVIRONMENT").as_deref() == Some("prod")
 }
 
 fn example_questions(reader: &Reader<'_>) -> Vec<String> {
@@ -318,7 +327,9 @@ fn rights_settings(reader: &mut Reader<'_>) -> RightsSettings {
     let rules = folder_rules(&reader.text("FOLDER_RIGHTS").unwrap_or_default());
     let folders = reader.accept("FOLDER_RIGHTS", rules).unwrap_or_default();
     let default_readers = match reader.text("DEFAULT_READERS").as_deref() {
-        Some("everyone") => vec![Principal::EVERYONE.to_owned()],
+        // What nobody thought of is for nobody where it matters.
+        None if is_production(reader) => Vec::new(),
+        None | Some("everyone") => vec![Principal::EVERYONE.to_owned()],
         Some("nobody") => Vec::new(),
         _ => {
             reader.problem("DEFAULT_READERS", "must be everyone or nobody");

@@ -20,6 +20,7 @@ pub mod mcp;
 pub mod openai_chat;
 pub mod openai_models;
 mod originals;
+pub mod protected_resource;
 pub mod reports;
 pub mod routes;
 pub mod search;
@@ -101,6 +102,7 @@ pub const FUNCTIONS: &[Function] = &[
     function!(maintenance_report, Run::Http(maintenance_report::routes)),
     function!(health, Run::Http(health::routes)),
     function!(status, Run::Http(status::routes)),
+    function!(protected_resource, Run::Http(protected_resource::routes)),
     function!(web, Run::Http(web::routes)),
     function!(ingest_document, Run::Trigger(|app, envelope| Box::pin(ingest_document::run(app, envelope)))),
     function!(document_events, Run::Trigger(|app, envelope| Box::pin(document_events::run(app, envelope)))),
