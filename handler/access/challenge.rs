@@ -36,11 +36,25 @@ impl Access {
         if let Some(scope) = self.scope().filter(|_| code != Some("invalid_token")) {
             add("scope", &scope);
         }
+        if let Some(page) = self.sign_in_page() {
+            // For our own page: no standard has a name for where people sign in.
+            add("sign_in", page);
+        }
         if let Some(base) = self.base(headers).filter(|_| self.entra().is_some()) {
             let suffix = if path == MCP_PATH { MCP_PATH } else { "" };
             add("resource_metadata", &format!("{base}{METADATA_PATH}{suffix}"));
         }
         HeaderValue::from_str(&challenge).ok()
+    }
+
+    /// Where the platform signs people out, where it signs them in.
+    pub fn sign_out_page(&self) -> Option<&'static str> {
+        self.sign_in_page().map(|_| "/.auth/logout?post_logout_redirect_uri=/")
+    }
+
+    fn sign_in_page(&self) -> Option<&'static str> {
+        let is_by_platform = self.settings.ways.iter().any(|way| matches!(way, WaySettings::EasyAuth(_)));
+        is_by_platform.then_some("/.auth/login/aad?post_login_redirect_uri=/")
     }
 
     /// The description (RFC 9728) of the product, or of its part at `path`; none where nobody can sign in by means of it.

@@ -208,7 +208,7 @@ struct Jwk {
     kid: String,
     kty: String,
     #[serde(rename = "use")]
-    used_for: String,
+    used_for: Option<String>,
     alg: Option<String>,
     key_ops: Option<Vec<String>>,
     n: String,
@@ -230,8 +230,9 @@ pub fn read(body: &[u8]) -> HashMap<String, Arc<SigningKey>> {
 }
 
 fn usable(jwk: Jwk) -> Option<(String, SigningKey)> {
-    let is_for_tokens =
-        jwk.kty == "RSA" && jwk.used_for == "sig" && jwk.alg.as_deref().is_none_or(|alg| alg == "RS256");
+    let is_for_tokens = jwk.kty == "RSA"
+        && jwk.used_for.is_none_or(|use_for| use_for == "sig")
+        && jwk.alg.as_deref().is_none_or(|alg| alg == "RS256");
     let may_verify = jwk.key_ops.is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
     let modulus = BASE64_URL_SAFE_NO_PAD.decode(&jwk.n).ok()?;
     let exponent = BASE64_URL_SAFE_NO_PAD.decode(&jwk.e).ok()?;

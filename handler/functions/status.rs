@@ -53,6 +53,7 @@ async fn told(app: &App, principal: &Principal) -> Result<Value> {
             "workers": config.extract.max_workers,
         },
         "examples": config.example_questions,
+        "sign_out": app.access.sign_out_page(),
     }));
     if principal.role() == Role::Operator {
         told.extend(members(operation(app).await?));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::ledger::{LedgerRow, State};
 use super::pipeline::Ingest;
 use super::reconcile::is_hidden;
-use super::rights;
+use super::rights::{self, Sharing};
 use crate::document::{DocumentId, DocumentName, Principal, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::blobs::{Condition, PutOptions};
@@ -34,6 +34,11 @@ pub struct Submission {
 impl Ingest {
     /// Puts a document into storage and says so in the ledger. Doing it again replaces the document by itself.
     pub async fn accept(&self, submission: Submission) -> Result<LedgerRow> {
+        self.accept_for(submission, None).await
+    }
+
+    /// The same for readers whom the caller names. They count where the document is new or the caller's own.
+    pub async fn accept_for(&self, submission: Submission, sharing: Option<&Sharing>) -> Result<LedgerRow> {
         let Submission { name, bytes, by, category } = submission;
         let id = DocumentId::of(&name);
         let replaces = self.ledger.get(&id).await?.is_some_and(|row| row.state != State::Deleted);
@@ -47,6 +52,8 @@ impl Ingest {
         let mut tries = 1;
         let standing = loop {
             let (condition, mut metadata) = self.kept_rights(&name, &by).await?;
+            let is_theirs = by.owns(metadata.get(rights::OWNER).map(String::as_str));
+            metadata.extend(sharing.filter(|_| is_theirs).into_iter().flat_map(Sharing::metadata));
             metadata.extend(category.iter().map(|category| (rights::CATEGORY.to_owned(), category.clone())));
             let standing = self.settings.rights.standing(name.as_str(), &metadata);
             let written =

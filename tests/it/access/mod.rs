@@ -3,6 +3,7 @@
 mod issuer;
 mod keys;
 mod matrix;
+mod rights;
 mod vectors;
 mod ways;
 
