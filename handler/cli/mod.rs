@@ -181,7 +181,12 @@ impl Command {
     /// Whether the command does nothing but show something. Such a one starts no child process and takes no connection.
     fn only_shows(&self) -> bool {
         match self {
-            Self::Ask(_) | Self::Search(_) | Self::Settings(_) | Self::Feedback(_) | Self::Audit(_) | Self::Token(_) => true,
+            Self::Ask(_)
+            | Self::Search(_)
+            | Self::Settings(_)
+            | Self::Feedback(_)
+            | Self::Audit(_)
+            | Self::Token(_) => true,
             Self::Index(args) => args.only_shows(),
             _ => false,
         }

@@ -169,8 +169,6 @@ pub struct Config {
     pub audit_time: Duration,
     /// Where traces and metrics go; nowhere without.
     pub telemetry: Option<TelemetrySettings>,
-    /// Reserved settings that were set although nothing uses them yet.
-    pub unused: Vec<&'static str>,
 }
 
 impl Config {
@@ -243,7 +241,6 @@ impl Config {
             actions: actions::settings(&mut reader, answer_timeout, max_message_chars),
             audit_time: Duration::from_secs(reader.number("AUDIT_DAYS", 1, 3_650) * 86_400),
             telemetry: telemetry::settings(&mut reader, &credential),
-            unused: unused(source),
             data,
         };
         config.vault_secrets = reader.finish()?;
@@ -381,10 +378,4 @@ fn fraction(reader: &mut Reader<'_>, name: &'static str, usual: f32, range: Rang
 
 fn bounded(reader: &mut Reader<'_>, name: &'static str, least: u64, most: u64) -> usize {
     usize::try_from(reader.number(name, least, most)).unwrap_or(usize::MAX)
-}
-
-fn unused(source: &Source) -> Vec<&'static str> {
-    let set = |setting: &&settings::Setting| setting.reserved && source.raw(setting.name).1 != source::Origin::Default;
-    let set = settings::SETTINGS.iter().filter(set).filter(|setting| source.raw(setting.name).0.is_some());
-    set.map(|setting| setting.name).collect()
 }

@@ -10,26 +10,20 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// A secret is never shown.
     pub secret: bool,
-    /// Named for a later release: setting it changes nothing yet, and a warning says so.
-    pub reserved: bool,
     /// One sentence for a person.
     pub help: &'static str,
 }
 
 const fn plain(name: &'static str, default: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: Some(default), secret: false, reserved: false, help }
+    Setting { name, default: Some(default), secret: false, help }
 }
 
 const fn unset(name: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: None, secret: false, reserved: false, help }
+    Setting { name, default: None, secret: false, help }
 }
 
 const fn secret(name: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: None, secret: true, reserved: false, help }
-}
-
-const fn reserved(setting: Setting) -> Setting {
-    Setting { reserved: true, ..setting }
+    Setting { name, default: None, secret: true, help }
 }
 
 /// Every setting, in the order in which a person would meet them.
@@ -398,8 +392,7 @@ pub fn as_markdown() -> String {
     for setting in SETTINGS {
         let default = setting.default.map_or_else(|| "—".to_owned(), |default| format!("`{default}`"));
         let secret = if setting.secret { " (secret)" } else { "" };
-        let reserved = if setting.reserved { "Not used yet. " } else { "" };
-        text.push_str(&format!("| `{}`{secret} | {default} | {reserved}{} |\n", setting.name, setting.help));
+        text.push_str(&format!("| `{}`{secret} | {default} | {} |\n", setting.name, setting.help));
     }
     text
 }
