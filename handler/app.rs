@@ -91,9 +91,6 @@ pub struct App {
 impl App {
     /// Wires the parts. Opens what lies on this machine; calls nobody over the network.
     pub fn from_config(config: Config, clock: Clock) -> Result<Self> {
-        for name in &config.unused {
-            warn!(setting = name, "a setting was set that nothing uses yet");
-        }
         if config.host_port.is_some() && matches!(config.documents, BlobHome::Folder(_)) {
             warn!(
                 "no storage account is named: documents and index are in a folder, and go with this instance if it is a temporary one"
@@ -139,8 +136,8 @@ impl App {
         let reports = Reports::new(open_blobs(&config.reports)?);
         let actions = Actions::new(proposals, Arc::clone(&chat), reports);
         Ok(Self {
+            access: Arc::new(Access::new(config.access.clone(), &clock)),
             config,
-            access: Arc::new(Access::default()),
             limits,
             budget,
             documents,

@@ -38,4 +38,11 @@ impl Clock {
             ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
         }
     }
+
+    /// Moves a manual clock back, as a machine does whose clock was wrong; does nothing to the machine's clock.
+    pub fn set_back(&self, by: Duration) {
+        if let Some(ms) = &self.manual_ms {
+            ms.fetch_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
 }

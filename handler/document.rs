@@ -202,11 +202,42 @@ impl fmt::Debug for Embedding {
     }
 }
 
+/// What somebody may do here besides reading what is for them. Each role may do all that the one before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Asks, searches and reads.
+    Reader,
+    /// Brings documents, and takes back what they brought.
+    Contributor,
+    /// Runs the product: any document that they may read, and what is told of the whole.
+    Operator,
+}
+
+impl Role {
+    /// Every role, the least first.
+    pub const ALL: [Self; 3] = [Self::Reader, Self::Contributor, Self::Operator];
+
+    /// The word for it, in settings and sentences.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Contributor => "contributor",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// The role with that word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+}
+
 /// Who is asking. Every read of passages takes one; it decides which passages exist for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     readers: Vec<String>,
     owner: String,
+    role: Role,
 }
 
 impl Principal {
@@ -221,12 +252,13 @@ impl Principal {
 
     /// A caller of whom nothing is known: reads what everybody may read.
     pub fn anonymous() -> Self {
-        Self { readers: vec![Self::EVERYONE.to_owned()], owner: Self::ANONYMOUS.to_owned() }
+        let (readers, owner) = (vec![Self::EVERYONE.to_owned()], Self::ANONYMOUS.to_owned());
+        Self { readers, owner, role: Role::Reader }
     }
 
     /// Whoever runs the product, at the command line of its machine: for what is noted, and with no more rights than others.
     pub fn operator() -> Self {
-        Self { readers: vec![Self::EVERYONE.to_owned()], owner: "operator".to_owned() }
+        Self { owner: "operator".to_owned(), role: Role::Operator, ..Self::anonymous() }
     }
 
     /// A user who is known, with the groups they are in. Without groups they read what is for them and for everybody.
@@ -239,7 +271,35 @@ impl Principal {
         }
         let own = [Self::EVERYONE.to_owned(), format!("user:{tenant}/{subject}")];
         let of_groups = groups.iter().map(|group| format!("group:{tenant}/{group}"));
-        Ok(Self { readers: own.into_iter().chain(of_groups).collect(), owner: format!("{tenant}/{subject}") })
+        let readers = own.into_iter().chain(of_groups).collect();
+        Ok(Self { readers, owner: format!("{tenant}/{subject}"), role: Role::Reader })
+    }
+
+    /// The same principal with a role.
+    pub fn with_role(self, role: Role) -> Self {
+        Self { role, ..self }
+    }
+
+    /// The same of whom is also meant by what names users and groups without a tenant.
+    pub fn at_home(mut self) -> Self {
+        let at_home = |mark: &String| {
+            let (kind, rest) = mark.split_once(':')?;
+            let (_, id) = rest.split_once('/')?;
+            Some(format!("{kind}:{}/{id}", Self::HOME_TENANT))
+        };
+        let more: Vec<String> = self.readers.iter().filter_map(at_home).collect();
+        self.readers.extend(more);
+        self
+    }
+
+    /// What this principal may do.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether this principal brought what has that owner.
+    pub fn owns(&self, owner: Option<&str>) -> bool {
+        owner == Some(self.owner.as_str())
     }
 
     /// The name under which what this principal brings is kept and counted.

@@ -1,9 +1,11 @@
-// Calls to this server, and to no other. Where the server wants a key, the person is asked for it once, and it stays in
-// this tab.
-import { askForKey } from "./dialogs.js";
+// Calls to this server, and to no other. Where the server wants a key or wants to know who asks, the person is asked once, and
+// what they give stays in this tab.
+import { askForKey, askToSignIn } from "./dialogs.js";
 import { t } from "./words.js";
 
+/** What a call may need, and under which name it is kept: the key of the Functions host, and a token that says who one is. */
 const KEY = "function-key";
+const TOKEN = "token";
 
 /** A refusal or failure: a sentence for the person, and a code where the server gave one. */
 export class Problem extends Error {
@@ -14,53 +16,73 @@ export class Problem extends Error {
   }
 }
 
-/** The header that carries the key, if there is one. */
+/** The headers that carry what was given. */
 export function keyHeader() {
-  const key = readKey();
-  return key ? { "x-functions-key": key } : {};
+  const [key, token] = [read(KEY), read(TOKEN)];
+  return { ...(key ? { "x-functions-key": key } : {}), ...(token ? { authorization: `Bearer ${token}` } : {}) };
 }
 
-function readKey() {
+function read(name) {
   try {
-    return sessionStorage.getItem(KEY) ?? memory;
+    return sessionStorage.getItem(name) ?? memory[name] ?? "";
   } catch {
-    return memory;
+    return memory[name] ?? "";
   }
 }
 
-// Where storage is forbidden, the key lives as long as the page.
-let memory = "";
+// Where storage is forbidden, both live as long as the page.
+const memory = {};
 
-function keepKey(key) {
-  memory = key;
+function keep(name, value) {
+  memory[name] = value;
   try {
-    sessionStorage.setItem(KEY, key);
+    sessionStorage.setItem(name, value);
   } catch {
     // It is kept in memory.
   }
 }
 
+/** Whether a token was given. */
+export const hasToken = () => Boolean(read(TOKEN));
+
+/** Forgets the token, and who the platform has signed in, when that is where to do it. */
+export function signOut(link) {
+  keep(TOKEN, "");
+  if (link) location.assign(link);
+  else location.reload();
+}
+
 let asking;
 
-/** Asks for a key, once for all calls that wait for it. False when the person would rather not. */
-export function unlock() {
-  asking ??= askForKey(Boolean(readKey())).then((key) => {
+/** Asks for what a refusal wants, once for all calls that wait for it. False when the person would rather not. */
+export function unlock(challenge) {
+  asking ??= askFor(challenge ?? "").then((given) => {
     asking = undefined;
-    if (key) keepKey(key);
-    return Boolean(key);
+    return given;
   });
   return asking;
+}
+
+async function askFor(challenge) {
+  // The host in front of this server wants its key, and says nothing of who asks.
+  const isOfHost = !challenge.includes('realm="knowledge-worker"');
+  const name = isOfHost ? KEY : TOKEN;
+  const link = /sign_in="([^"]+)"/.exec(challenge)?.[1];
+  const given = await (isOfHost ? askForKey(Boolean(read(KEY))) : askToSignIn(hasToken(), link));
+  if (given) keep(name, given);
+  return Boolean(given);
 }
 
 /** A response that is a success; anything else is thrown as a `Problem`. */
 export async function call(path, options = {}) {
   for (;;) {
-    const used = readKey();
+    const used = JSON.stringify(keyHeader());
     const response = await send(path, options);
     if (response.status === 401) {
-      // Another call may have got a new key meanwhile.
-      if (used !== readKey() || (await unlock())) continue;
-      throw new Problem(t("keyMissing"), "key", 401);
+      // Another call may have got a new one meanwhile.
+      const challenge = response.headers.get("www-authenticate");
+      if (used !== JSON.stringify(keyHeader()) || (await unlock(challenge))) continue;
+      throw new Problem(t(challenge ? "tokenMissing" : "keyMissing"), "key", 401);
     }
     if (!response.ok) throw await problemOf(response);
     return response;

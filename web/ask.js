@@ -1,6 +1,6 @@
 // The conversation: questions, answers, and the box to ask in.
 import { Answer } from "./answer.js";
-import { call, getJson, stream } from "./api.js";
+import { call, getJson, hasToken, signOut, stream } from "./api.js";
 import { announce, button, byId, icon, make } from "./dom.js";
 import { t } from "./words.js";
 
@@ -203,7 +203,12 @@ export async function welcome(documents) {
 let known;
 
 async function examples() {
-  known ??= getJson("/api/status").then((status) => status.examples ?? []);
+  known ??= getJson("/api/status").then((status) => {
+    const leave = byId("sign-out");
+    leave.hidden = !status.sign_out && !hasToken();
+    leave.onclick = () => signOut(status.sign_out);
+    return status.examples ?? [];
+  });
   try {
     return await known;
   } catch {

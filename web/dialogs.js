@@ -49,6 +49,25 @@ export function askForKey(wasRefused) {
   return ask(children.filter(Boolean), t("keyUse"), () => input.value.trim());
 }
 
+/** A token, or nothing: where the platform signs people in, it leads there. */
+export function askToSignIn(wasRefused, link) {
+  const title = make("h2", { id: "dialog-title" }, t("signInTitle"));
+  if (link) {
+    return ask([title, make("p", {}, t("signInText"))], t("signIn"), () => {
+      location.assign(link);
+    });
+  }
+  const input = make("input", { type: "password", id: "token", autocomplete: "off", required: true, spellcheck: false });
+  const children = [
+    title,
+    make("p", {}, t("tokenText")),
+    wasRefused ? make("p", { className: "wrong", role: "alert" }, t("tokenRefused")) : undefined,
+    make("label", { htmlFor: "token" }, t("token")),
+    input,
+  ];
+  return ask(children.filter(Boolean), t("signIn"), () => input.value.trim());
+}
+
 /** Whether a document is to be deleted. */
 export function confirmDelete(name) {
   const children = [make("h2", { id: "dialog-title" }, t("deleteTitle")), make("p", { className: "breakable" }, t("deleteText", { name }))];

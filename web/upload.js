@@ -97,7 +97,7 @@ function send({ file, bar, words }) {
     };
     request.onerror = () => reject(problemFrom(0, JSON.stringify({ detail: t("unreachable") })));
     request.onload = async () => {
-      if (request.status === 401 && (await unlock())) attempt();
+      if (request.status === 401 && (await unlock(request.getResponseHeader("www-authenticate")))) attempt();
       else if (request.status >= 200 && request.status < 300) resolve();
       else reject(problemFrom(request.status, request.responseText));
     };

@@ -19,6 +19,7 @@ pub mod search;
 pub mod serve;
 pub mod settings;
 pub mod stop;
+pub mod token;
 mod told;
 
 use std::path::PathBuf;
@@ -111,6 +112,9 @@ enum Command {
     Privacy(privacy::PrivacyArgs),
     /// See whether everything that is depended on lets this program in, and how to grant what is missing
     Doctor,
+    /// Make a token for development: who somebody is, signed with SECRET_KEY
+    #[command(after_help = token::HELP)]
+    Token(token::TokenArgs),
     /// Show every setting, its value and where it came from
     Settings(settings::SettingsArgs),
 }
@@ -172,6 +176,7 @@ pub fn run(program: PathBuf) -> ExitCode {
             Command::Backup(args) => backup::run(&app, args, json).await,
             Command::Restore(args) => backup::restore(&app, args, json).await,
             Command::Doctor => doctor::run(&app, json).await,
+            Command::Token(args) => token::run(&app, args, json).await,
             Command::Settings(_) | Command::Evaluate(_) => unreachable!("handled before the parts were opened"),
         }
     })
@@ -181,7 +186,12 @@ impl Command {
     /// Whether the command does nothing but show something. Such a one starts no child process and takes no connection.
     fn only_shows(&self) -> bool {
         match self {
-            Self::Ask(_) | Self::Search(_) | Self::Settings(_) | Self::Feedback(_) | Self::Audit(_) => true,
+            Self::Ask(_)
+            | Self::Search(_)
+            | Self::Settings(_)
+            | Self::Feedback(_)
+            | Self::Audit(_)
+            | Self::Token(_) => true,
             Self::Index(args) => args.only_shows(),
             _ => false,
         }

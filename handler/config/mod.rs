@@ -1,6 +1,7 @@
 //! Settings become one typed [`Config`], from any source, with every problem reported at once. Nobody else reads the
 //! environment.
 
+mod access;
 mod actions;
 mod address;
 mod cache;
@@ -26,6 +27,7 @@ use http::HeaderValue;
 use self::cache::CacheSettings;
 pub use self::records::RecordHome;
 use self::source::{Problem, Reader, Source};
+use crate::access::AccessSettings;
 use crate::access::limits::LimitSettings;
 use crate::actions::ActionSettings;
 use crate::chat::Prices;
@@ -56,6 +58,8 @@ pub const PLATFORM_VARIABLES: &[&str] = &[
     "FUNCTIONS_APP_ROOT_PATH",
     "IDENTITY_ENDPOINT",
     "KNOWLEDGE_WORKER_CRASH_AT",
+    "WEBSITE_AUTH_ENABLED",
+    "WEBSITE_HOSTNAME",
 ];
 
 /// CPU seconds for each second that reading a document may take: it may use two threads at most.
@@ -84,6 +88,10 @@ pub struct Config {
     pub host_port: Option<u16>,
     /// Folder of what the embedded forms keep.
     pub data: PathBuf,
+    /// Whether this is where people work, and not where it is tried out.
+    pub is_production: bool,
+    /// Who gets in.
+    pub access: AccessSettings,
     /// The identity that signs in at the services of Azure.
     pub identity: Arc<Identity>,
     /// Secrets that are in a Key Vault.
@@ -170,8 +178,6 @@ pub struct Config {
     pub audit_time: Duration,
     /// Where traces and metrics go; nowhere without.
     pub telemetry: Option<TelemetrySettings>,
-    /// Reserved settings that were set although nothing uses them yet.
-    pub unused: Vec<&'static str>,
 }
 
 impl Config {
@@ -203,6 +209,8 @@ impl Config {
         let mut config = Self {
             log_level: reader.parsed("LOG_LEVEL", tracing::Level::INFO),
             host_port,
+            is_production: is_production(&reader),
+            access: access::settings(&mut reader),
             identity,
             vault_secrets: Vec::new(),
             documents,
@@ -246,7 +254,6 @@ impl Config {
             actions: actions::settings(&mut reader, answer_timeout, max_message_chars),
             audit_time: Duration::from_secs(reader.number("AUDIT_DAYS", 1, 3_650) * 86_400),
             telemetry: telemetry::settings(&mut reader, &credential),
-            unused: unused(source),
             data,
         };
         config.vault_secrets = reader.finish()?;
@@ -261,14 +268,13 @@ pub fn crash_point(source: &Source) -> Option<String> {
 }
 
 fn check_environment(reader: &mut Reader<'_>) {
-    match reader.text("ENVIRONMENT").as_deref() {
-        Some("dev" | "staging") => {}
-        Some("prod") => reader.problem(
-            "ENVIRONMENT",
-            "`prod` needs a way to authenticate callers, which this release does not have; use `staging` behind function keys",
-        ),
-        _ => reader.problem("ENVIRONMENT", "must be dev, staging or prod"),
+    if !matches!(reader.text("ENVIRONMENT").as_deref(), Some("dev" | "staging" | "prod")) {
+        reader.problem("ENVIRONMENT", "must be dev, staging or prod");
     }
+}
+
+fn is_production(reader: &Reader<'_>) -> bool {
+    reader.text("ENVIRONMENT").as_deref() == Some("prod")
 }
 
 fn example_questions(reader: &Reader<'_>) -> Vec<String> {
@@ -331,7 +337,9 @@ fn rights_settings(reader: &mut Reader<'_>) -> RightsSettings {
     let rules = folder_rules(&reader.text("FOLDER_RIGHTS").unwrap_or_default());
     let folders = reader.accept("FOLDER_RIGHTS", rules).unwrap_or_default();
     let default_readers = match reader.text("DEFAULT_READERS").as_deref() {
-        Some("everyone") => vec![Principal::EVERYONE.to_owned()],
+        // What nobody thought of is for nobody where it matters.
+        None if is_production(reader) => Vec::new(),
+        None | Some("everyone") => vec![Principal::EVERYONE.to_owned()],
         Some("nobody") => Vec::new(),
         _ => {
             reader.problem("DEFAULT_READERS", "must be everyone or nobody");
@@ -409,10 +417,4 @@ fn fraction(reader: &mut Reader<'_>, name: &'static str, usual: f32, range: Rang
 
 fn bounded(reader: &mut Reader<'_>, name: &'static str, least: u64, most: u64) -> usize {
     usize::try_from(reader.number(name, least, most)).unwrap_or(usize::MAX)
-}
-
-fn unused(source: &Source) -> Vec<&'static str> {
-    let set = |setting: &&settings::Setting| setting.reserved && source.raw(setting.name).1 != source::Origin::Default;
-    let set = settings::SETTINGS.iter().filter(set).filter(|setting| source.raw(setting.name).0.is_some());
-    set.map(|setting| setting.name).collect()
 }

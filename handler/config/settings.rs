@@ -10,26 +10,20 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// A secret is never shown.
     pub secret: bool,
-    /// Named for a later release: setting it changes nothing yet, and a warning says so.
-    pub reserved: bool,
     /// One sentence for a person.
     pub help: &'static str,
 }
 
 const fn plain(name: &'static str, default: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: Some(default), secret: false, reserved: false, help }
+    Setting { name, default: Some(default), secret: false, help }
 }
 
 const fn unset(name: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: None, secret: false, reserved: false, help }
+    Setting { name, default: None, secret: false, help }
 }
 
 const fn secret(name: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: None, secret: true, reserved: false, help }
-}
-
-const fn reserved(setting: Setting) -> Setting {
-    Setting { reserved: true, ..setting }
+    Setting { name, default: None, secret: true, help }
 }
 
 /// Every setting, in the order in which a person would meet them.
@@ -37,7 +31,55 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "ENVIRONMENT",
         "dev",
-        "`dev`, `staging` or `prod`. `prod` refuses to start while callers cannot be authenticated.",
+        "`dev`, `staging` or `prod`. `prod` refuses to start with `AUTH=off`, and documents that say nothing are for nobody there.",
+    ),
+    plain(
+        "AUTH",
+        "off",
+        "How callers show who they are: `entra`, `shared-key`, `easy-auth`, or several with commas between them, of which the first that fits a request counts; `off` lets everybody in and asks nobody.",
+    ),
+    unset(
+        "ENTRA_TENANT_ID",
+        "The tenant that people come from, a GUID, or several with commas between them. Users and groups that are named without a tenant are of the first.",
+    ),
+    unset(
+        "ENTRA_AUDIENCE",
+        "Whom tokens of Entra ID must be for: the client id of this product's application, and its application id URI for tokens of version 1.",
+    ),
+    plain(
+        "ENTRA_AUTHORITY",
+        "https://login.microsoftonline.com",
+        "Where tenants sign in; another address in other clouds.",
+    ),
+    unset(
+        "REQUIRED_SCOPE",
+        "The scope that a user's token of Entra ID must hold, for example `access_as_user`. Default: any scope of the audience.",
+    ),
+    secret("SECRET_KEY", "The key of tokens with `AUTH=shared-key` (HS256), at least 32 bytes."),
+    secret("SECRET_KEY_PREVIOUS", "The key before it, still accepted while it is being replaced."),
+    plain(
+        "ROLE_READER",
+        "KnowledgeWorker.Reader",
+        "What the role is called in tokens that lets people ask, search and read.",
+    ),
+    plain(
+        "ROLE_CONTRIBUTOR",
+        "KnowledgeWorker.Contributor",
+        "The same of the one that lets them bring documents, and retry and delete their own.",
+    ),
+    plain(
+        "ROLE_OPERATOR",
+        "KnowledgeWorker.Operator",
+        "The same of the one that lets them run the product: every document they may read, the maintenance report.",
+    ),
+    plain(
+        "DEFAULT_ROLE",
+        "reader",
+        "The role of people whose token names none of these: `reader`, `contributor`, `operator`, or `none` to refuse them.",
+    ),
+    unset(
+        "PUBLIC_URL",
+        "Where callers reach this, `https://…` without a path, as clients are told to sign in. Default: the host name of the Function App, else that of the request.",
     ),
     plain("LOG_LEVEL", "info", "`error`, `warn`, `info`, `debug` or `trace`."),
     unset(
@@ -99,13 +141,16 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "MAX_DOCUMENTS_PER_USER",
         "100",
-        "Documents that one caller may have uploaded through the API. Callers are not told apart yet, so all share it.",
+        "Documents that one caller may have uploaded through the API. With `AUTH=off` all share it.",
     ),
     unset(
         "FOLDER_RIGHTS",
         "Who reads the documents of a folder that do not say so themselves, for example `hr/=group:hr-team;public/=everyone`. The longest folder counts; a change acts with the next maintenance.",
     ),
-    plain("DEFAULT_READERS", "everyone", "Who reads all other documents that do not say so: `everyone` or `nobody`."),
+    unset(
+        "DEFAULT_READERS",
+        "Who reads all other documents that do not say so: `everyone` or `nobody`. Default: `everyone`, in `prod` `nobody`.",
+    ),
     plain(
         "FETCH_PORTS",
         "80,443",
@@ -277,7 +322,6 @@ pub const SETTINGS: &[Setting] = &[
         "30",
         "`handler serve` compares the documents folder with the index this often, besides watching it.",
     ),
-    reserved(secret("SECRET_KEY", "Signs the tokens of callers.")),
     plain(
         "CHAT_RATE_LIMIT_PER_MINUTE",
         "10",
@@ -369,8 +413,7 @@ pub fn as_markdown() -> String {
     for setting in SETTINGS {
         let default = setting.default.map_or_else(|| "—".to_owned(), |default| format!("`{default}`"));
         let secret = if setting.secret { " (secret)" } else { "" };
-        let reserved = if setting.reserved { "Not used yet. " } else { "" };
-        text.push_str(&format!("| `{}`{secret} | {default} | {reserved}{} |\n", setting.name, setting.help));
+        text.push_str(&format!("| `{}`{secret} | {default} | {} |\n", setting.name, setting.help));
     }
     text
 }

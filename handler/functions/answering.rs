@@ -1,6 +1,7 @@
 //! From a decoded question to its answer, for every route that answers: the conversation it belongs to, and a key that makes a
 //! repeated request the same request.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
@@ -13,8 +14,9 @@ use crate::chat::{ChatEvent, ChatRequest};
 use crate::conversations::ConversationId;
 use crate::conversations::once::{Asked, Leave};
 use crate::dialects::{Decoded, Echo};
-use crate::document::Principal;
+use crate::document::{DocumentId, Principal};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::ledger::State;
 use crate::models::ChatModel;
 use crate::tokens;
 
@@ -58,9 +60,11 @@ pub async fn begin_turn(
         None => None,
         Some(key) => match app.once.ask(&principal, key, body).await? {
             Asked::First(leave) => Some(leave),
-            Asked::Again(events, turn) => {
+            Asked::Again(events, turn) if may_be_shown(app, &principal, &events).await? => {
                 return Ok((turn.and_then(named), stream::iter(events.into_iter().map(Ok)).boxed()));
             }
+            // What it rested on is not for this caller any more, so it is made anew.
+            Asked::Again(..) => None,
         },
     };
     let reserved = reserve(app, &principal, &request).await?;
@@ -77,6 +81,22 @@ pub async fn begin_turn(
     leave.iter_mut().for_each(|leave| leave.is_turn(open.number()));
     let events = open.record(paid(reserved, answer(Arc::clone(&app.chat), principal, request).boxed()));
     Ok((turn, kept(leave, events)))
+}
+
+/// Whether a caller may still read everything that an answer of before was made of.
+async fn may_be_shown(app: &App, principal: &Principal, events: &[ChatEvent]) -> Result<bool> {
+    let contexts = events.iter().filter_map(|event| match event {
+        ChatEvent::Context(context) => Some(&context.passages),
+        _ => None,
+    });
+    let documents: BTreeSet<&DocumentId> = contexts.flatten().map(|cited| &cited.passage.document_id).collect();
+    for document in documents {
+        let row = app.ingest.ledger.get(document).await?;
+        if row.is_none_or(|row| row.state == State::Deleted || !principal.may_read(&row.readers)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Sets the tokens of an answer aside, where a model is paid and callers have a budget.

@@ -16,7 +16,7 @@ use super::routes::Routes;
 use super::upload::upload;
 use crate::access::Need;
 use crate::app::App;
-use crate::document::{DocumentId, Passage, Principal};
+use crate::document::{DocumentId, Passage, Principal, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::RequestId;
@@ -111,7 +111,11 @@ async fn retry(
     Extension(principal): Extension<Principal>,
     document: Result<Path<String>, PathRejection>,
 ) -> Response {
-    let retried = async { app.ingest.retry(&existing(&app, &principal, document).await?).await };
+    let retried = async {
+        let row = existing(&app, &principal, document).await?;
+        may_change(&principal, &row)?;
+        app.ingest.retry(&row).await
+    };
     problem::answer(retried.await.map(Json), &id.0)
 }
 
@@ -123,10 +127,20 @@ async fn delete(
 ) -> Response {
     let deleted = async {
         let row = existing(&app, &principal, document).await?;
+        may_change(&principal, &row)?;
         app.ingest.delete(&row).await?;
         Ok(Json(json!({"id": row.id, "name": row.name, "deleted": true})))
     };
     problem::answer(deleted.await, &id.0)
+}
+
+/// Only operators touch what somebody else brought.
+fn may_change(principal: &Principal, row: &LedgerRow) -> Result<()> {
+    if principal.role() == Role::Operator || principal.owns(row.owner.as_deref()) {
+        return Ok(());
+    }
+    let sentence = "somebody else brought this document, and only an operator may change it";
+    Err(Error::new(ErrorKind::InsufficientScope, sentence))
 }
 
 /// The row of a document that is there and that the caller may know of. Any other is as absent as one that never was.

@@ -23,6 +23,7 @@ pub mod openai_chat;
 pub mod openai_models;
 pub mod openapi;
 mod originals;
+pub mod protected_resource;
 pub mod reports;
 pub mod routes;
 pub mod search;
@@ -106,6 +107,7 @@ pub const FUNCTIONS: &[Function] = &[
     function!(status, Run::Http(status::routes)),
     function!(openapi, Run::Http(openapi::routes)),
     function!(api_docs, Run::Http(api_docs::routes)),
+    function!(protected_resource, Run::Http(protected_resource::routes)),
     function!(web, Run::Http(web::routes)),
     function!(ingest_document, Run::Trigger(|app, envelope| Box::pin(ingest_document::run(app, envelope)))),
     function!(document_events, Run::Trigger(|app, envelope| Box::pin(document_events::run(app, envelope)))),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
-use axum::http::Method;
+use axum::http::{Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{self, MethodRouter};
@@ -124,7 +124,12 @@ async fn gate(
     };
     let (entered, principal, standing) = match admitted.await {
         Ok(admitted) => admitted,
-        Err(e) => return refuse(e, &id.0),
+        Err(e) => {
+            let challenge = access.challenge(&e, head.uri.path(), &head.headers);
+            let mut response = refuse(e, &id.0);
+            response.headers_mut().extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
+            return response;
+        }
     };
     let mut request = Request::from_parts(head, body);
     request.extensions_mut().insert(principal);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::FUNCTIONS;
 use super::routes::Routes;
 use crate::access::Need;
 use crate::app::App;
-use crate::document::Principal;
+use crate::document::{Principal, Role};
 use crate::error::Result;
 use crate::host::problem;
 use crate::host::server::RequestId;
@@ -32,22 +32,13 @@ async fn status(
 }
 
 async fn told(app: &App, principal: &Principal) -> Result<Value> {
-    let is_theirs = |row: &LedgerRow| principal.may_read(&row.readers);
-    let (index, documents) = tokio::try_join!(app.index.status(), app.ingest.ledger.stats(is_theirs))?;
+    let documents = app.ingest.ledger.stats(|row: &LedgerRow| principal.may_read(&row.readers)).await?;
     let config = &app.config;
-    let embedding = app.retriever.embedding_model().map(|model| model.server().servers()).unwrap_or_default();
-    let reranker = app.retriever.reranker().map(|model| model.servers()).unwrap_or_default();
-    Ok(json!({
+    let mut told = members(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "time": app.clock.now(),
         "retrieval": app.retriever.describe(),
         "model": app.chat.model.name(),
-        // How much there is that others may read is not for everybody.
-        "index": {
-            "generation": index.generation,
-            "segments": index.segments,
-            "damaged_segments": index.damaged_segments,
-        },
         "documents": {"total": documents.documents, "by_state": documents.by_state, "passages": documents.passages},
         "limits": {
             "message_characters": config.max_message_chars,
@@ -62,6 +53,30 @@ async fn told(app: &App, principal: &Principal) -> Result<Value> {
             "workers": config.extract.max_workers,
         },
         "examples": config.example_questions,
+        "sign_out": app.access.sign_out_page(),
+    }));
+    if principal.role() == Role::Operator {
+        told.extend(members(operation(app).await?));
+    }
+    Ok(told.into())
+}
+
+fn members(told: Value) -> Map<String, Value> {
+    told.as_object().cloned().unwrap_or_default()
+}
+
+/// What is for operators alone: from a generation one can tell that others bring documents.
+async fn operation(app: &App) -> Result<Value> {
+    let index = app.index.status().await?;
+    let embedding = app.retriever.embedding_model().map(|model| model.server().servers()).unwrap_or_default();
+    let reranker = app.retriever.reranker().map(|model| model.servers()).unwrap_or_default();
+    Ok(json!({
+        // How much there is that even they may not read is not told.
+        "index": {
+            "generation": index.generation,
+            "segments": index.segments,
+            "damaged_segments": index.damaged_segments,
+        },
         "endpoints": {"chat": app.chat.model.servers(), "embedding": embedding, "reranker": reranker},
         // What a request leaves behind would add up here.
         "process": {"tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks()},

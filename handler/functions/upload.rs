@@ -1,5 +1,5 @@
 //! `POST /api/upload`: files of a multipart form, each in a part `file`, go into storage one after another and from there
-//! through ingestion; a part `category` says what to sort them under. May be repeated: a file replaces itself.
+//! through ingestion; a part `category` says what to sort them under, parts `allowed_users` and `allowed_groups` before them who may read them. May be repeated: a file replaces itself.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use crate::host::problem;
 use crate::host::server::RequestId;
 use crate::ingest::intake::{self, Submission};
 use crate::ingest::ledger::LedgerRow;
+use crate::ingest::rights::Sharing;
 
 /// Files in one upload.
 const MAX_FILES: usize = 100;
@@ -56,16 +57,28 @@ async fn take(app: &App, request: Request, by: &Principal, stored: &mut Vec<Ledg
     })?;
     let mut held: Option<Submission> = None;
     let mut category: Option<String> = None;
+    let mut shared = Shared::default();
     while let Some(part) = form.next_field().await.map_err(form_error)? {
         let Some(file_name) = part.file_name().map(str::to_owned) else {
             // Other parts that describe the files come with some clients, and say nothing that is needed.
-            if part.name() == Some("category") {
-                category = read_category(part).await?;
+            match part.name() {
+                Some("category") => category = read_category(part).await?,
+                // A file that is stored already would be there for others until it is told otherwise.
+                Some("allowed_users" | "allowed_groups") if !stored.is_empty() => {
+                    return Err(Error::new(
+                        ErrorKind::InvalidRequest,
+                        "say who may read before the files, not after them",
+                    ));
+                }
+                Some("allowed_users") => shared.users = Some(read_text(part).await?),
+                Some("allowed_groups") => shared.groups = Some(read_text(part).await?),
+                _ => {}
             }
             continue;
         };
         if let Some(file) = held.take() {
-            stored.push(app.ingest.accept(Submission { category: category.clone(), ..file }).await?);
+            let file = Submission { category: category.clone(), ..file };
+            stored.push(app.ingest.accept_for(file, shared.parse(by)?.as_ref()).await?);
         }
         if stored.len() == MAX_FILES {
             return Err(Error::new(ErrorKind::InvalidRequest, format!("send at most {MAX_FILES} files at once")));
@@ -77,7 +90,8 @@ async fn take(app: &App, request: Request, by: &Principal, stored: &mut Vec<Ledg
     let Some(file) = held else {
         return Err(Error::new(ErrorKind::InvalidRequest, "the upload holds no file; name its part `file`"));
     };
-    stored.push(app.ingest.accept(Submission { category: category.clone(), ..file }).await?);
+    let file = Submission { category: category.clone(), ..file };
+    stored.push(app.ingest.accept_for(file, shared.parse(by)?.as_ref()).await?);
     if let Some(category) = category {
         for row in stored.iter_mut().filter(|row| row.category.as_ref() != Some(&category)) {
             *row = app.ingest.categorize(row, &category).await?;
@@ -86,11 +100,32 @@ async fn take(app: &App, request: Request, by: &Principal, stored: &mut Vec<Ledg
     Ok(())
 }
 
+/// Who may read the files, as the form says it.
+#[derive(Default)]
+struct Shared {
+    users: Option<String>,
+    groups: Option<String>,
+}
+
+impl Shared {
+    /// None when the form says nothing: then the folder and the default decide.
+    fn parse(&self, by: &Principal) -> Result<Option<Sharing>> {
+        if self.users.is_none() && self.groups.is_none() {
+            return Ok(None);
+        }
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Sharing::parse(&text(&self.users), &text(&self.groups), by).map(Some)
+    }
+}
+
 async fn read_category(part: Field<'_>) -> Result<Option<String>> {
+    intake::category(&read_text(part).await?)
+}
+
+async fn read_text(part: Field<'_>) -> Result<String> {
     let bytes = read_part(part, MAX_FIELD_BYTES).await?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|e| Error::new(ErrorKind::InvalidRequest, "the category is not UTF-8").caused_by(e))?;
-    intake::category(text)
+    let not_text = |e| Error::new(ErrorKind::InvalidRequest, "a part that is no file is not UTF-8").caused_by(e);
+    std::str::from_utf8(&bytes).map(str::to_owned).map_err(not_text)
 }
 
 async fn read_part(mut part: Field<'_>, limit: u64) -> Result<Bytes> {

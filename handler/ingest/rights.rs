@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::{Principal, content_hash};
+use crate::document::{Principal, Role, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Metadata: who brought the document, as `<tenant>/<subject>`.
@@ -15,6 +15,11 @@ pub const CATEGORY: &str = "category";
 pub const ALLOWED_USERS: &str = "allowed_users";
 /// Metadata: groups that may read it, with commas between them.
 pub const ALLOWED_GROUPS: &str = "allowed_groups";
+
+/// Users and groups that a caller may share with at once.
+const MAX_SHARED: usize = 100;
+/// Characters of an id.
+const MAX_ID_CHARS: usize = 200;
 
 /// Who may read what says nothing of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +87,44 @@ impl RightsSettings {
         rules
             .max_by_key(|rule| rule.folder.len())
             .map_or_else(|| self.default_readers.clone(), |rule| rule.readers.clone())
+    }
+}
+
+/// Who is to read what a caller brings, as the caller says it, in the words of storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    users: String,
+    groups: String,
+}
+
+impl Sharing {
+    /// Reads ids with commas between them, as storage has them. A caller shares with users, with groups they are in, and with
+    /// everyone; an operator with any group.
+    pub fn parse(users: &str, groups: &str, by: &Principal) -> Result<Self> {
+        let refuse = |sentence: &str| Err(Error::new(ErrorKind::InvalidRequest, sentence));
+        let ids = |text: &str| -> Vec<String> {
+            text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+        };
+        let (users, groups) = (ids(users), ids(groups));
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '_' | '+' | '-' | '/');
+        let is_id = |id: &String| id.len() <= MAX_ID_CHARS && id.chars().all(is_plain) && mark("user", id).is_some();
+        if users.len() + groups.len() > MAX_SHARED || !users.iter().chain(&groups).all(is_id) {
+            return refuse(
+                "`allowed_users` and `allowed_groups` are at most 100 ids, `<tenant>/<id>` or `<id>`, with commas between",
+            );
+        }
+        let is_theirs = |group: &String| {
+            group == Principal::EVERYONE || mark("group", group).is_some_and(|mark| by.may_read(&[mark]))
+        };
+        if by.role() < Role::Operator && !groups.iter().all(is_theirs) {
+            return refuse("`allowed_groups` names a group that the caller is not in");
+        }
+        Ok(Self { users: users.join(","), groups: groups.join(",") })
+    }
+
+    /// What storage is told.
+    pub fn metadata(&self) -> [(String, String); 2] {
+        [(ALLOWED_USERS.to_owned(), self.users.clone()), (ALLOWED_GROUPS.to_owned(), self.groups.clone())]
     }
 }
 

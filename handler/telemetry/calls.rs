@@ -38,7 +38,7 @@ struct Progress {
     peer: Mutex<Option<(String, Option<u16>)>>,
 }
 
-/// A call to `system` (`blob`, `cosmos`, `search`, `model`, `embedding`, `rerank`, `redis`, `vault`, `web`, `smtp`, `webhook`) that does `operation` there.
+/// A call to `system` (`blob`, `cosmos`, `search`, `model`, `embedding`, `rerank`, `redis`, `vault`, `entra`, `web`, `smtp`, `webhook`) that does `operation` there.
 pub fn outside(system: &'static str, operation: &'static str) -> Call {
     if !is_on() {
         return Call(None);

@@ -6,9 +6,17 @@
       people chat. n counts damaged documents; one good document comes with every five.
   P5  No input can crash, hang or fill the process: damaged documents of every format alone. n counts them. Memory may
       grow by 50 MB beyond what a process takes that has read one good document of each kind.
+  P6  Nobody is told of what they may not read: people of three tenants and twelve groups ask through every door for words of
+      other people's documents, and one passage is found among ten thousand that say the same and are for others. n counts
+      questions.
+  P7  Rights that change act on the next request, while everybody asks the same and answers are kept. n counts questions.
   P8  Nothing that a model writes gets out of an answer: hostile answers, whole and cut at every character, are read by
       comrak, pulldown-cmark, markdown-it and marked; no address off the list, no HTML. n counts answers. Honest ones
       must leave byte for byte.
+  P9  Only genuine, current tokens for this product get in: random forgeries, and good ones among them. n counts tokens.
+  P10 The issuer changes its keys, fails, falls silent and comes back, over weeks of a faked clock: what it has published and
+      said is what counts, and unknown keys make it be asked once in a while at most. n counts steps; ten times as many unknown
+      keys follow. Needs the package faketime.
   P11 Limits hold for three processes together, whatever callers write into their requests: in no minute are more let in,
       and who waits as long as he was told gets in. n counts requests.
   P12 Money is bounded: no more tokens are spent than a day has, though answers cost other than was thought and the
@@ -38,8 +46,10 @@ import contract
 import crowd
 import discreet
 import handler
+import rights
 import siege
 import throttle
+import tokens
 from handler import GONE, Handler, say
 from witness import Author, Notebook
 
@@ -177,7 +187,11 @@ PROMISES = {
     "P1": (prove_p1, 60),
     "P4": (siege.prove_p4, 1_000),
     "P5": (siege.prove_p5, 150),
+    "P6": (rights.prove_p6, 2_000),
+    "P7": (rights.prove_p7, 1_000),
     "P8": (prove_p8, 10_000),
+    "P9": (tokens.prove_p9, 2_000),
+    "P10": (tokens.prove_p10, 300),
     "P11": (throttle.prove_p11, 10_000),
     "P12": (throttle.prove_p12, 1_000),
     "P22": (discreet.prove_p22, 5_000),
@@ -190,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/prove", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4, P5, P8, P11, P12, P22, P23, CROWD or all")
+    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4 to P12, P22, P23, CROWD or all")
     parser.add_argument("--n", type=int, help="how many trials; more of them bound the rate of failures lower")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same documents and moments")
     parser.add_argument("--program", type=pathlib.Path, default=handler.DEVELOPMENT_PROGRAM)

@@ -241,6 +241,54 @@ test("a server that wants a key is asked with one, once it was given", async (t)
   await close({ expected: unauthorized });
 });
 
+/** A token as `handler token` makes them. */
+function tokenFor(subject, environment) {
+  const data = join(tmpdir(), "page-token");
+  const made = spawnSync(PROGRAM, ["token", "--subject", subject, "--role", "contributor", "--data", data], { env: environment });
+  assert.equal(made.status, 0, made.stderr.toString());
+  return made.stdout.toString().trim();
+}
+
+test("a server that wants to know who asks is told, once a token was given", async (t) => {
+  const environment = { AUTH: "shared-key", SECRET_KEY: "q3vT9rXw0LmB7sKdE2yUhN5cPzAoJfG8", EXAMPLE_QUESTIONS: "Which lamp is on the pier?" };
+  const other = await startHandler({ environment });
+  t.after(other.stop);
+  const { page, close } = await openPage(browser, other.address, LOOKS.phone);
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("Please sign in").waitFor();
+  await assertAccessible(page, "the question for the token");
+  await page.getByLabel("Token", { exact: true }).fill("a.b.c");
+  await dialog.getByRole("button", { name: "Sign in" }).click();
+  await dialog.getByText("The token was not accepted, or it has expired.").waitFor();
+  await page.getByLabel("Token", { exact: true }).fill(tokenFor("alice", environment));
+  await dialog.getByRole("button", { name: "Sign in" }).click();
+  // What she uploads is hers: an XMLHttpRequest carries the token, too.
+  await page.goto(`${other.address}/#documents`);
+  await page.locator("input[type=file]").setInputFiles({ name: "pier.txt", mimeType: "text/plain", buffer: Buffer.from("The lamp on the pier is green.") });
+  await page.locator(".documents, #documents-view").getByText("pier.txt").first().waitFor();
+  const signOut = page.getByRole("button", { name: "Sign out" });
+  await page.reload();
+  await signOut.waitFor();
+  assert.ok(await dialog.isHidden(), "the token stays in this tab");
+  await assertAccessible(page, "the page of somebody who is signed in");
+  await signOut.click();
+  await dialog.getByText("Please sign in").waitFor();
+  await close({ expected: (problem) => problem.includes("401") });
+});
+
+test("where the platform signs people in, the page leads there", async (t) => {
+  const tenant = "7f1c5a52-4b0e-4a55-9a9a-3f0d9a6c1d11";
+  const other = await startHandler({ environment: { AUTH: "easy-auth", WEBSITE_AUTH_ENABLED: "True", ENTRA_TENANT_ID: tenant } });
+  t.after(other.stop);
+  const { page, close } = await openPage(browser, other.address, LOOKS.light);
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("This server shows you what you may read").waitFor();
+  const asked = page.waitForRequest((request) => new URL(request.url()).pathname === "/.auth/login/aad");
+  await dialog.getByRole("button", { name: "Sign in" }).click();
+  assert.equal(new URL((await asked).url()).search, "?post_login_redirect_uri=/");
+  await close({ expected: (problem) => problem.includes("401") || problem.includes("404") });
+});
+
 test("a server that is gone is told of in words", async () => {
   const other = await startHandler();
   const { page, close } = await openPage(browser, other.address, LOOKS.light);

@@ -267,7 +267,7 @@ fn wrong_settings_are_all_named_and_nothing_starts() {
         ("LOG_LEVEL", "canary"),
         ("CHUNK_TOKENS", "-1"),
         ("INDEX_LANGUAGE", "canary"),
-        ("ENVIRONMENT", "prod"),
+        ("ENVIRONMENT", "production-canary"),
         ("OPENAI_BASE_URL", "canary"),
         ("EVIDENCE_THRESHOLD", "7"),
         ("DOCUMENTS_CONTAINER", "CANARY!"),

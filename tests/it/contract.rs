@@ -84,7 +84,7 @@ fn no_http_route_leads_a_post_to_a_trigger() {
             continue;
         }
         let first = route.split('/').next().unwrap();
-        let known = ["api", "v1", "mcp", "chat"];
+        let known = ["api", "v1", "mcp", "chat", ".well-known"];
         assert!(known.contains(&first), "{name} has its first part written out, and it is no trigger's name");
         assert!(!triggers.contains(&first));
     }
@@ -128,7 +128,7 @@ fn every_setting_of_the_table_is_read() {
     let files = fs::read_dir(root().join("handler/config")).unwrap().map(|file| file.unwrap().path());
     let sources: Vec<String> =
         files.filter(|file| !file.ends_with("settings.rs")).map(|file| fs::read_to_string(file).unwrap()).collect();
-    for setting in SETTINGS.iter().filter(|setting| !setting.reserved) {
+    for setting in SETTINGS {
         let quoted = format!("\"{}\"", setting.name);
         assert!(sources.iter().any(|source| source.contains(&quoted)), "{} is not read", setting.name);
     }
@@ -156,7 +156,7 @@ fn all_problems_are_told_at_once_and_no_value_is_shown() {
         "AZURE_STORAGE_CONNECTION_STRING",
         "CHUNK_TOKENS",
         "CHUNK_OVERLAP_TOKENS",
-        "ENVIRONMENT",
+        "AUTH",
     ];
     for name in expected {
         assert!(named.contains(name), "{name} is missing from {named:?}");

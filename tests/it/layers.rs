@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "access",
             "config",
             "actions",
             "app",
@@ -121,6 +122,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("azure_storage_blob", &["stores/blobs/azure.rs"]),
     ("azure_identity", &["identity.rs"]),
     ("azure_security_keyvault_secrets", &["key_vault.rs"]),
+    ("jsonwebtoken", &["access/"]),
     ("redis::aio", &["cache/redis.rs"]),
     ("moka", &["cache/mod.rs", "access/limits/window.rs"]),
     ("azure_data_cosmos", &["stores/records/cosmos/"]),
@@ -129,6 +131,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     (
         "reqwest",
         &[
+            "access/jwks.rs",
             "ingest/fetch.rs",
             "models/openai/",
             "index/azure_search/client.rs",

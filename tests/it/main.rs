@@ -7,6 +7,8 @@
 mod fake_azure;
 #[path = "../fake_collector/mod.rs"]
 mod fake_collector;
+#[path = "../fake_entra/mod.rs"]
+mod fake_entra;
 #[path = "../fake_openai/mod.rs"]
 mod fake_openai;
 #[path = "../fake_reranker/mod.rs"]
@@ -21,6 +23,7 @@ mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod actions;
 mod asking;
 mod azure;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use knowledge_worker::app::App;
-use knowledge_worker::document::{DocumentId, Principal};
+use knowledge_worker::document::{DocumentId, Principal, Role};
 use knowledge_worker::error::ErrorKind;
 use knowledge_worker::index::Query;
 use knowledge_worker::index::filter::Filter;
@@ -221,11 +221,24 @@ async fn a_new_version_is_for_the_readers_of_the_old_one() {
     ] {
         assert_eq!(submit(by, name).await.unwrap_err().kind(), ErrorKind::InvalidName, "{name}");
     }
-    submit(user("t1", "bob", &["crew"]), "group.txt").await.unwrap();
+    // Nobody brought it, or somebody else did: who may read it may not replace it all the same.
+    for (by, name) in [(user("t1", "bob", &["crew"]), "group.txt"), (user("t1", "eve", &[]), "open.txt")] {
+        for role in [Role::Reader, Role::Contributor] {
+            let refused = submit(by.clone().with_role(role), name).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InsufficientScope, "{name} {role:?}");
+        }
+    }
+    submit(user("t1", "bob", &["crew"]).with_role(Role::Operator), "group.txt").await.unwrap();
     test.sync("group.txt").await;
     let row = test.row("group.txt").await.unwrap();
     assert_eq!((row.state, row.owner.as_deref()), (State::Indexed, Some("t1/bob")));
     assert_eq!(row.readers, ["group:t1/board", "group:t1/crew", "user:t1/bob"]);
+    // Now it is Bob's, who replaces it himself; an operator does, too, and it stays his.
+    submit(user("t1", "bob", &[]), "group.txt").await.unwrap();
+    submit(user("t1", "kim", &["crew"]).with_role(Role::Operator), "group.txt").await.unwrap();
+    test.sync("group.txt").await;
+    let row = test.row("group.txt").await.unwrap();
+    assert_eq!((row.owner.as_deref(), &row.readers[2..]), (Some("t1/bob"), &["user:t1/bob".to_owned()][..]));
     assert!(!found(&test.app, &Principal::anonymous()).await.contains("group.txt"));
 }
 

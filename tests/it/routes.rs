@@ -11,6 +11,8 @@ const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/assets/{hash}/{name}", Need::Open),
     ("GET", "/auth_setup", Need::Open),
     ("GET", "/config", Need::Open),
+    ("GET", "/.well-known/oauth-protected-resource", Need::Open),
+    ("GET", "/.well-known/oauth-protected-resource/mcp", Need::Open),
     ("GET", "/health", Need::Open),
     ("GET", "/health/live", Need::Open),
     ("GET", "/health/ready", Need::Open),

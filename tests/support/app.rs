@@ -51,6 +51,13 @@ impl TestApp {
         Self { app, clock, folder }
     }
 
+    /// The same at another time.
+    pub fn at(clock: &Clock, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let app = open(folder.path(), settings, clock);
+        Self { app, clock: clock.clone(), folder }
+    }
+
     /// With default settings, and a fetcher that knows the servers of a test.
     pub fn with_fetcher(fetcher: Fetcher) -> Self {
         let test = Self::new();
