@@ -13,6 +13,7 @@ use lettre::transport::smtp::extension::ClientId;
 use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use tokio::time::timeout;
 use url::Url;
 
 use super::email::{Mail, taken};
@@ -75,8 +76,8 @@ impl Smtp {
         &self.from
     }
 
-    /// Hands a message over, once.
-    pub(super) async fn send(&self, message: &Message, mail: &Mail) -> Result<Value, Trouble> {
+    /// Hands a message over, once, within a time.
+    pub(super) async fn send(&self, message: &Message, mail: &Mail, within: Duration) -> Result<Value, Trouble> {
         let address = self.address.expose().await?;
         let unfit = |problem| Error::new(ErrorKind::Misconfigured, format!("SMTP_URL {problem}"));
         let server = Server::parse(address.expose_secret()).map_err(unfit)?;
@@ -91,7 +92,11 @@ impl Smtp {
             }
             handed.map_err(refused)
         });
-        match sent.await {
+        let too_slow = |_| {
+            let sentence = "the mail server did not answer in time";
+            Err(Error::new(ErrorKind::ActionFailed, sentence).because(Reason::TooSlow))
+        };
+        match timeout(within, sent).await.unwrap_or_else(too_slow) {
             Ok(()) => Ok(taken(mail)),
             // A refusal is an answer; silence after the text is none.
             Err(e) if was_handed_over && e.reason() != Some(Reason::NotAllowed) => {

@@ -39,6 +39,9 @@ pub fn routes() -> Routes {
 struct ListRequest {
     limit: Option<usize>,
     after: Option<String>,
+    /// The host's key may be in the query; it is nobody's business here.
+    #[serde(rename = "code")]
+    _code: Option<String>,
 }
 
 #[derive(utoipa::ToSchema, Deserialize)]

@@ -186,8 +186,8 @@ pub(super) fn document(routes: &[Route]) -> Value {
         "info": {
             "title": "Knowledge Worker",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Chat over an organisation's own documents. Errors are problem details (RFC 9457); \
-                `x-problem-types` lists them.",
+            "description": "Chat over an organisation's own documents. Errors are problem details (RFC 9457) of \
+                types that are listed.",
             "license": { "name": "MIT", "identifier": "MIT" },
         },
         "servers": [{ "url": "/" }],

@@ -27,6 +27,8 @@ pub enum Habit {
     Cut,
     /// Says nothing where its word is awaited.
     Hang,
+    /// Says nothing at all.
+    Mute,
 }
 
 /// A mail as it came.
@@ -101,6 +103,9 @@ async fn converse(
     mails: &Mutex<Vec<Mail>>,
 ) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
+    if habit == Habit::Mute {
+        return std::future::pending().await;
+    }
     stream.write_all(b"220 sink\r\n").await?;
     let mut mail = Mail { from: String::new(), to: Vec::new(), text: String::new() };
     let mut line = String::new();
@@ -197,6 +202,6 @@ async fn take(State((habit, calls)): State<Shared>, uri: Uri, headers: HeaderMap
         Habit::Take => (StatusCode::CREATED, "{\"id\": \"T-1\", \"more\": \"<script>\"}").into_response(),
         Habit::Refuse => (StatusCode::INTERNAL_SERVER_ERROR, "no").into_response(),
         Habit::Cut => (StatusCode::GATEWAY_TIMEOUT, "nobody answered").into_response(),
-        Habit::Hang => std::future::pending().await,
+        Habit::Hang | Habit::Mute => std::future::pending().await,
     }
 }

@@ -88,26 +88,40 @@ async fn a_webhook_that_refuses_has_failed_and_one_without_a_word_is_unknown() {
 }
 
 #[tokio::test]
-async fn silence_ends_and_is_unknown() {
-    let (mails, hooks) = (MailSink::start(Habit::Hang).await, HookSink::start(Habit::Hang).await);
-    let (smtp, hook) = (mails.url(), hooks.url("/"));
-    let mut settings = mail_settings(&smtp);
-    settings.retain(|(name, _)| *name != "ACTION_WEBHOOK_URL");
-    settings.push(("ACTION_WEBHOOK_URL", &hook));
-    let test = TestApp::with(&settings);
-    let mut actions = knowledge_worker::actions::Actions::clone(&test.app.actions);
-    actions.proposals.settings.timeout = Duration::from_millis(500);
-    let (actions, anonymous) = (Arc::new(actions), Principal::anonymous());
-    for proposal in [mail(), task()] {
-        let action = propose(&test, &proposal).await;
-        let ended = json!(actions.confirm(&anonymous, action["id"].as_str().unwrap()).await.unwrap());
+async fn silence_ends_and_is_unknown_when_something_was_sent() {
+    for (habit, of_mail) in
+        [(Habit::Hang, ("unknown", "action-unknown", 1)), (Habit::Mute, ("failed", "action-failed", 0))]
+    {
+        let (mails, hooks) = (MailSink::start(habit).await, HookSink::start(habit).await);
+        let (smtp, hook) = (mails.url(), hooks.url("/"));
+        let mut settings = mail_settings(&smtp);
+        settings.retain(|(name, _)| *name != "ACTION_WEBHOOK_URL");
+        settings.push(("ACTION_WEBHOOK_URL", &hook));
+        let test = TestApp::with(&settings);
+        let mut actions = knowledge_worker::actions::Actions::clone(&test.app.actions);
+        actions.proposals.settings.timeout = Duration::from_millis(500);
+        let actions = Arc::new(actions);
+        let ended = async |proposal: &Value| {
+            let action = propose(&test, proposal).await;
+            let id = action["id"].as_str().unwrap();
+            let ended = json!(actions.confirm(&Principal::anonymous(), id).await.unwrap());
+            assert_eq!(step(&test, &action, "confirm").await.json(), ended);
+            ended
+        };
+        let mail = ended(&mail()).await;
         assert_eq!(
-            (&ended["state"], &ended["error"]["code"]),
-            (&json!("unknown"), &json!("deadline-exceeded")),
-            "{ended}"
+            (mail["state"].as_str(), mail["error"]["code"].as_str()),
+            (Some(of_mail.0), Some(of_mail.1)),
+            "{mail}"
         );
+        let task = ended(&task()).await;
+        assert_eq!(
+            (&task["state"], &task["error"]["code"]),
+            (&json!("unknown"), &json!("deadline-exceeded")),
+            "{task}"
+        );
+        assert_eq!((mails.mails().len(), hooks.calls().len()), (of_mail.2, 1));
     }
-    assert_eq!((mails.mails().len(), hooks.calls().len()), (1, 1));
 }
 
 /// Kills the process at a point of an action; what is left of it, and how many mails there are then and after another try.
