@@ -192,11 +192,17 @@ pub(super) fn document(routes: &[Route]) -> Value {
         },
         "servers": [{ "url": "/" }],
         "tags": tags,
-        "security": [{ "functionKey": [] }, { "functionKeyInQuery": [] }, {}],
+        "security": [{ "bearer": [] }, { "functionKey": [] }, { "functionKeyInQuery": [] }, {}],
         "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "An access token, where `AUTH` says that callers sign in.",
+                },
                 "functionKey": { "type": "apiKey", "in": "header", "name": "x-functions-key" },
                 "functionKeyInQuery": { "type": "apiKey", "in": "query", "name": "code" },
             },

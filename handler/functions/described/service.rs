@@ -6,6 +6,12 @@ use super::{Call, any_object, call};
 use crate::error::ErrorKind as E;
 use crate::functions::health::Verdict;
 
+fn metadata(path: &'static str) -> Call {
+    call("Service", "GET", path, "Where clients sign in (RFC 9728)")
+        .gives_as(200, "application/json", any_object("Metadata of a protected resource."), "The metadata.")
+        .fails(&[E::NotFound])
+}
+
 pub(super) fn calls() -> Vec<Call> {
     let tag = "Service";
     let page = json!({ "type": "string" });
@@ -24,6 +30,8 @@ pub(super) fn calls() -> Vec<Call> {
             any_object("Version, index, documents, limits, model servers."),
             "The numbers.",
         ),
+        metadata("/.well-known/oauth-protected-resource"),
+        metadata("/.well-known/oauth-protected-resource/mcp"),
         call(tag, "GET", "/api/openapi.json", "This document").gives_as(
             200,
             "application/json",
