@@ -28,6 +28,7 @@ use crate::document::{DocumentId, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::filter::Filter;
 use crate::models::{ToolCall, ToolDefinition, Usage};
+use crate::tokens::estimate;
 
 /// Whoever knows the documents: those that a principal may read and a filter admits.
 pub type ListDocuments = Arc<dyn Fn(Principal, DocumentsAsked) -> BoxFuture<'static, Result<Listing>> + Send + Sync>;
@@ -73,6 +74,17 @@ pub struct Toolbox {
     pub list: ListDocuments,
     /// What may be proposed. Actions are made after this, because they answer questions themselves.
     actions: OnceLock<Vec<Arc<dyn ProposeAction>>>,
+    /// What a model is offered, without and with what it may propose.
+    offers: [OnceLock<Offer>; 2],
+}
+
+/// The tools as a model is offered them.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The tools.
+    pub tools: Arc<[ToolDefinition]>,
+    /// Their estimated tokens.
+    pub tokens: usize,
 }
 
 impl fmt::Debug for Toolbox {
@@ -165,10 +177,10 @@ const READING: [Tool; 3] = [
 impl Toolbox {
     /// Tools that read, and nothing to propose.
     pub fn new(list: ListDocuments) -> Self {
-        Self { list, actions: OnceLock::new() }
+        Self { list, actions: OnceLock::new(), offers: Default::default() }
     }
 
-    /// Lets these actions be proposed from now on. Only the first call counts.
+    /// Lets these actions be proposed. It has to be said before the first question; only the first call counts.
     pub fn let_propose(&self, actions: Vec<Arc<dyn ProposeAction>>) {
         // What was set before stays: the tools of an installation do not change while it runs.
         let _kept = self.actions.set(actions);
@@ -179,7 +191,15 @@ impl Toolbox {
     }
 
     /// The tools as a model is offered them.
-    pub fn definitions(&self, may_propose: bool) -> Vec<ToolDefinition> {
+    pub fn offer(&self, may_propose: bool) -> &Offer {
+        self.offers[usize::from(may_propose)].get_or_init(|| {
+            let tools = self.definitions(may_propose);
+            let of = |tool: &ToolDefinition| estimate(&tool.description) + estimate(&tool.parameters.to_string());
+            Offer { tokens: tools.iter().map(of).sum(), tools: tools.into() }
+        })
+    }
+
+    fn definitions(&self, may_propose: bool) -> Vec<ToolDefinition> {
         let reading = READING.iter().map(|tool| ToolDefinition {
             name: tool.name.to_owned(),
             description: tool.description.to_owned(),
