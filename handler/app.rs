@@ -127,7 +127,7 @@ impl App {
         });
         let audit = Audit::new(Arc::clone(&records), clock.clone(), config.audit_time);
         let proposals = Proposals::new(config.actions.clone(), Arc::clone(&records), clock.clone(), audit.clone());
-        let tools = Toolbox { list: list_documents(ingest.ledger.clone()), actions: proposals.tools() };
+        let tools = Toolbox::new(list_documents(ingest.ledger.clone()), proposals.tools());
         let chat = Arc::new(open_chat(&config, &retriever, cache, tools)?);
         let backups = open_backups(&config, &records, &clock)?;
         let fetcher = Fetcher::new(fetch_settings(&config), Laboratory::default());

@@ -5,6 +5,8 @@
 //! Where too little was found, the words wait until a tool has brought something that an answer can rest on. When none does,
 //! nothing is said.
 
+use std::sync::Arc;
+
 use futures_util::stream::{Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
@@ -63,13 +65,13 @@ pub struct Task<'a> {
 }
 
 /// Has a model answer.
-pub fn run<'a>(model: &'a OpenAiModel, task: Task<'a>) -> impl Stream<Item = Result<Said>> + Send + 'a {
+pub fn run<'a>(model: &'a OpenAiModel, mut task: Task<'a>) -> impl Stream<Item = Result<Said>> + Send + 'a {
     async_stream::try_stream! {
-        let mut conversation = Conversation::begin(model, &task);
+        let mut conversation = Conversation::begin(model, &mut task);
         let mut is_open = task.is_enough;
         let mut finish = Finish::Complete;
         for round in 0..=task.chat.settings.tool_rounds {
-            let request = conversation.request(round < task.chat.settings.tool_rounds, &task);
+            let request = conversation.request(round < task.chat.settings.tool_rounds, is_open, &task);
             let may_call = request.may_call;
             if !is_open && !may_call {
                 break;
@@ -133,26 +135,32 @@ struct Conversation {
     messages: Vec<Message>,
     /// Their estimated tokens, those of the tools among them.
     tokens: usize,
-    tools: Vec<ToolDefinition>,
+    tools: Arc<[ToolDefinition]>,
     shelf: Shelf,
 }
 
 impl Conversation {
-    fn begin(model: &OpenAiModel, task: &Task<'_>) -> Self {
+    fn begin(model: &OpenAiModel, task: &mut Task<'_>) -> Self {
         let code = prompt::random_code();
-        let has_tools = task.chat.settings.tool_rounds > 0 && model.takes_tools();
-        let tools = if has_tools { task.chat.tools.definitions(task.request.may_propose) } else { Vec::new() };
         let messages = prompt::messages(task.request, task.history, &task.passages, &code);
-        let tokens = messages.iter().map(tokens_of).sum::<usize>() + tools.iter().map(tokens_of_tool).sum::<usize>();
-        Self { code, messages, tokens, tools, shelf: Shelf::of(&task.passages) }
+        let mut tokens = messages.iter().map(tokens_of).sum::<usize>();
+        let mut tools = Arc::default();
+        if task.chat.settings.tool_rounds > 0 && model.takes_tools() {
+            let offer = task.chat.tools.offer(task.request.may_propose);
+            tokens += offer.tokens;
+            tools = Arc::clone(&offer.tools);
+        }
+        Self { code, messages, tokens, tools, shelf: Shelf::of(std::mem::take(&mut task.passages)) }
     }
 
-    fn request(&self, is_round_of_tools: bool, task: &Task<'_>) -> ModelRequest {
+    /// What the model is asked next. Where there may be nothing to say, nobody waits for it all of the time.
+    fn request(&self, is_round_of_tools: bool, is_open: bool, task: &Task<'_>) -> ModelRequest {
+        let left = task.deadline.saturating_duration_since(Instant::now());
         ModelRequest {
             messages: self.messages.clone(),
             max_answer_tokens: task.chat.settings.max_answer_tokens,
-            deadline: task.deadline,
-            tools: self.tools.clone(),
+            deadline: if is_open { task.deadline } else { task.deadline - left / 2 },
+            tools: Arc::clone(&self.tools),
             may_call: is_round_of_tools && !self.tools.is_empty() && self.room(task) >= LEAST_ROOM,
         }
     }
@@ -222,8 +230,4 @@ fn tokens_of(message: &Message) -> usize {
             estimate(text) + calls.iter().map(|call| estimate(&call.arguments) + estimate(&call.name)).sum::<usize>()
         }
     }
-}
-
-fn tokens_of_tool(tool: &ToolDefinition) -> usize {
-    estimate(&tool.description) + estimate(&tool.parameters.to_string())
 }

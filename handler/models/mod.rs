@@ -13,6 +13,7 @@ pub mod sentence;
 pub(crate) mod fixture;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -143,7 +144,7 @@ pub struct ModelRequest {
     /// When the last word has to be here. Waiting, retrying and streaming all end then.
     pub deadline: Instant,
     /// The tools there are. They are named as long as the messages speak of calls, even when none may be called any more.
-    pub tools: Vec<ToolDefinition>,
+    pub tools: Arc<[ToolDefinition]>,
     /// Whether the model may call one now.
     pub may_call: bool,
 }
@@ -151,7 +152,7 @@ pub struct ModelRequest {
 impl ModelRequest {
     /// A request without tools.
     pub fn of(messages: Vec<Message>, max_answer_tokens: u32, deadline: Instant) -> Self {
-        Self { messages, max_answer_tokens, deadline, tools: Vec::new(), may_call: false }
+        Self { messages, max_answer_tokens, deadline, tools: Arc::default(), may_call: false }
     }
 }
 

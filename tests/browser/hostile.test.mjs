@@ -83,7 +83,7 @@ async function startModel() {
 test("a model that sends markup, watched while it writes, and stopped", async (t) => {
   const model = await startModel();
   t.after(model.stop);
-  const handler = await startHandler({ environment: { OPENAI_BASE_URL: model.address, OPENAI_MODEL: "m", CACHE_ANSWER_SECONDS: "0" } });
+  const handler = await startHandler({ environment: { OPENAI_BASE_URL: model.address, OPENAI_MODEL: "m", CACHE_ANSWER_SECONDS: "0", REWRITE_QUESTIONS: "off" } });
   t.after(handler.stop);
   const { page, close } = await openPage(browser, handler.address, LOOKS.light);
   await drop(page, [{ name: "zebra.md", bytes: Buffer.from("# Zebras\n\nEvery zebra has nine stripes.\n") }]);

@@ -32,6 +32,7 @@ mod backup;
 mod blob_stores;
 mod caching;
 mod chat;
+mod citations;
 mod clients;
 mod command_line;
 mod contract;

@@ -455,7 +455,7 @@ fn with_actions(app: &App, fake: &FakeOpenAi, action: Arc<dyn ProposeAction>) ->
     let config =
         knowledge_worker::config::Config::from_source(&Source::of(settings), "handler".into()).expect("settings");
     let model = knowledge_worker::models::openai::OpenAiModel::open(config.model.expect("a model")).expect("a model");
-    let tools = Toolbox { list: Arc::clone(&app.chat.tools.list), actions: vec![action] };
+    let tools = Toolbox::new(Arc::clone(&app.chat.tools.list), vec![action]);
     let cache = Arc::new(knowledge_worker::cache::Cache::new(1 << 20, None));
     Arc::new(Chat {
         retriever: Arc::clone(&app.chat.retriever),

@@ -12,7 +12,7 @@ pub mod summarize;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -28,6 +28,7 @@ use crate::document::{DocumentId, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::filter::Filter;
 use crate::models::{ToolCall, ToolDefinition, Usage};
+use crate::tokens::estimate;
 
 /// Whoever knows the documents: those that a principal may read and a filter admits.
 pub type ListDocuments = Arc<dyn Fn(Principal, DocumentsAsked) -> BoxFuture<'static, Result<Listing>> + Send + Sync>;
@@ -72,7 +73,18 @@ pub struct Toolbox {
     /// Knows the documents.
     pub list: ListDocuments,
     /// What may be proposed.
-    pub actions: Vec<Arc<dyn ProposeAction>>,
+    actions: Vec<Arc<dyn ProposeAction>>,
+    /// What a model is offered, without and with what it may propose.
+    offers: [OnceLock<Offer>; 2],
+}
+
+/// The tools as a model is offered them.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The tools.
+    pub tools: Arc<[ToolDefinition]>,
+    /// Their estimated tokens.
+    pub tokens: usize,
 }
 
 impl fmt::Debug for Toolbox {
@@ -163,8 +175,21 @@ const READING: [Tool; 3] = [
 ];
 
 impl Toolbox {
+    /// Tools that read, and those that propose an action each.
+    pub fn new(list: ListDocuments, actions: Vec<Arc<dyn ProposeAction>>) -> Self {
+        Self { list, actions, offers: Default::default() }
+    }
+
     /// The tools as a model is offered them.
-    pub fn definitions(&self, may_propose: bool) -> Vec<ToolDefinition> {
+    pub fn offer(&self, may_propose: bool) -> &Offer {
+        self.offers[usize::from(may_propose)].get_or_init(|| {
+            let tools = self.definitions(may_propose);
+            let of = |tool: &ToolDefinition| estimate(&tool.description) + estimate(&tool.parameters.to_string());
+            Offer { tokens: tools.iter().map(of).sum(), tools: tools.into() }
+        })
+    }
+
+    fn definitions(&self, may_propose: bool) -> Vec<ToolDefinition> {
         let reading = READING.iter().map(|tool| ToolDefinition {
             name: tool.name.to_owned(),
             description: tool.description.to_owned(),

@@ -17,8 +17,8 @@ pub struct Shelf {
 
 impl Shelf {
     /// Begins with what was found first, which is known already.
-    pub fn of(passages: &[CitedPassage]) -> Self {
-        Self { passages: passages.to_vec(), told: passages.len() }
+    pub fn of(passages: Vec<CitedPassage>) -> Self {
+        Self { told: passages.len(), passages }
     }
 
     /// The number of a passage, and whether it is new here. None when the shelf is full.
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn a_passage_has_one_number() {
         let first = CitedPassage { number: 1, passage: passage("a.txt", 0, "", "A") };
-        let mut shelf = Shelf::of(std::slice::from_ref(&first));
+        let mut shelf = Shelf::of(vec![first.clone()]);
         assert_eq!(shelf.place(first.passage), Some((1, false)));
         assert_eq!(shelf.place(passage("b.txt", 0, "", "B")), Some((2, true)));
         let numbers: Vec<usize> = shelf.take_new().iter().map(|cited| cited.number).collect();

@@ -115,7 +115,7 @@ impl OpenAiModel {
     /// and from then on.
     async fn begin(&self, mut request: ModelRequest) -> Result<(Chunk, StreamResponse<Chunk>)> {
         if !self.takes_tools() {
-            request.tools.clear();
+            request.tools = Arc::default();
         }
         let refused = match self.send(&request).await {
             Ok(opened) => return Ok(opened),
@@ -125,7 +125,7 @@ impl OpenAiModel {
         if request.tools.is_empty() || !is_first_round || !refused.refuses_the_input() {
             return Err(refused.into_error());
         }
-        request.tools.clear();
+        request.tools = Arc::default();
         let opened = self.send(&request).await.map_err(Failure::into_error)?;
         self.refuses_tools.store(true, Ordering::Relaxed);
         warn!(model = self.name(), "the model server refuses tools; it is asked without them");
