@@ -127,8 +127,8 @@ impl Inner {
         let (now, state) = (self.clock.now(), self.state().clone());
         let keys = state.keys.filter(|_| now - state.fetched < OLDEST);
         let pause = if keys.is_some() { COOL_DOWN } else { COOL_DOWN_WITHOUT };
-        // A clock that was set back must not stop all fetches until it is as late again.
-        let may_ask = state.tried.is_none_or(|tried| now - tried >= pause || now < tried);
+        // A clock that was set back must not stop all fetches until it is as late again, nor one that trembles start many.
+        let may_ask = state.tried.is_none_or(|tried| (now - tried).abs() >= pause);
         let is_fresh = now - state.fetched < FRESH;
         match keys.and_then(|keys| keys.get(id).cloned()) {
             Some(key) if is_fresh || !may_ask => AtHand::Key(key),

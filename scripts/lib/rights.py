@@ -34,12 +34,17 @@ class Person:
 
 
 class Document:
-    """A document with a word of its own, and whom it is for."""
+    """A document with words of its own, and whom it is for."""
 
     def __init__(self, owner: Person, number: int, chance: random.Random):
-        self.owner, self.name = owner, f"report-{number}.txt"
-        self.word = "".join(chance.choice("bcdfghjklmnpqrstvwxz") for _ in range(12))
+        self.owner, self.name = owner, f"report-{number:03}.txt"
+        self.write(chance)
         self.share(chance)
+
+    def write(self, chance: random.Random) -> None:
+        """A word to ask for, which comes back in one's own conversations, and one that nobody asks for."""
+        word = lambda: "".join(chance.choice("bcdfghjklmnpqrstvwxz") for _ in range(12))
+        self.word, self.secret = word(), word()
 
     def share(self, chance: random.Random) -> None:
         """With some of the owner's groups, some people, everyone, or nobody."""
@@ -53,7 +58,7 @@ class Document:
         return self.owner is person or "everyone" in self.groups or in_group or f"{person.tenant}/{person.name}" in self.users
 
     def text(self) -> str:
-        return f"The report on the harbour says {self.word} about the harbour master."
+        return f"The report on the harbour says {self.word} about the harbour master, who says {self.secret}."
 
 
 class Stage:
@@ -91,8 +96,8 @@ class Stage:
         if status != 200:
             raise RuntimeError(f"{document.name} was not taken: {answer[:200]}")
 
-    def ask(self, person: Person, words: str) -> str:
-        """One of the doors, and all that comes out of it."""
+    def ask(self, person: Person, words: str, in_conversations: bool = False) -> str:
+        """One of the doors, and all that comes out of it. What one was told before stays in one's own conversations."""
         messages = {"messages": [{"role": "user", "content": words}]}
         mcp = lambda name, arguments: {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
         doors = [
@@ -101,17 +106,18 @@ class Stage:
             ("POST", "/api/chat/stream", messages),
             ("POST", "/v1/chat/completions", {"model": "knowledge-worker", **messages}),
             ("POST", "/mcp", mcp("search_documents", {"query": words})),
-            ("POST", "/api/chat", {"message": words, "conversation_id": f"c-{self.chance.randrange(3)}"}),
-            ("GET", f"/api/conversations/c-{self.chance.randrange(3)}", None),
             ("GET", "/api/documents?limit=200", None),
         ]
+        if in_conversations:
+            named = f"c-{self.chance.randrange(3)}"
+            doors += [("POST", "/api/chat", {"message": words, "conversation_id": named}), ("GET", f"/api/conversations/{named}", None)]
         _, answer = self.call(person, *self.chance.choice(doors))
         return answer
 
-    def foreign(self, person: Person, answer: str, asked: str = "") -> list[str]:
-        """Words and names of documents that are in an answer and not for that person. What they wrote themselves may come back."""
+    def foreign(self, person: Person, answer: str) -> list[str]:
+        """The documents whose words or names are in an answer and that are not for that person."""
         hidden = [document for document in self.documents if not document.is_for(person)]
-        return [one.name for one in hidden if (one.word in answer and one.word != asked) or f'"{one.name}"' in answer]
+        return [one.name for one in hidden if one.secret in answer or one.name in answer]
 
 
 def prove_p6(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random.Random) -> tuple[int, dict]:
@@ -121,7 +127,7 @@ def prove_p6(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random
         person, document = chance.choice(stage.people), chance.choice(stage.documents)
         by_word = chance.random() < 0.7
         words = document.word if by_word else "What does the report on the harbour say?"
-        leaked = stage.foreign(person, stage.ask(person, words), words)
+        leaked = stage.foreign(person, stage.ask(person, words, in_conversations=True))
         if leaked:
             failures += 1
             say(f"P6: {person.tenant}/{person.name} was told of {leaked}")
@@ -168,10 +174,10 @@ def prove_p7(program: pathlib.Path, folder: pathlib.Path, n: int, chance: random
         for person in chance.sample(stage.people, 6):
             asked += 1
             failures += wrong(stage, person, document)
-        before, kind = document.word, chance.choice(["shared", "shared", "written", "deleted"])
+        before, kind = document.secret, chance.choice(["shared", "shared", "written", "deleted"])
         changes[kind] += 1
         if kind == "written":
-            document.word = document.word[::-1]
+            document.write(chance)
         if kind == "deleted":
             _, answer = stage.call(document.owner, "GET", "/api/documents?limit=200")
             row = next(row for row in json.loads(answer)["documents"] if row["name"] == document.name)
@@ -198,7 +204,7 @@ def wrong(stage: Stage, person: Person, document: Document) -> int:
     leaked = stage.foreign(person, answer) or stage.foreign(person, stage.ask(person, question["query"]))
     if leaked:
         say(f"P7: {person.tenant}/{person.name} was told of {leaked}")
-    missing = document.is_for(person) and document.word not in answer
+    missing = document.is_for(person) and document.secret not in answer
     if missing:
         say(f"P7: {person.tenant}/{person.name} does not find {document.name}, which is for them")
     return int(bool(leaked) or missing)

@@ -1,10 +1,13 @@
 // The page itself: what it weighs, how it is kept, the key, languages, themes, the keyboard.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer, request as ask_server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { LOOKS, ask, assertAccessible, assertFits, openPage, startBrowser, startHandler } from "./support.mjs";
+import { LOOKS, PROGRAM, ask, assertAccessible, assertFits, openPage, startBrowser, startHandler } from "./support.mjs";
 
 const EXAMPLES = "How many days of paid annual leave do I get each calendar year?; Where does the defibrillator hang?";
 
@@ -265,7 +268,7 @@ test("a server that wants to know who asks is told, once a token was given", asy
   // What she uploads is hers: an XMLHttpRequest carries the token, too.
   await page.goto(`${other.address}/#documents`);
   await page.locator("input[type=file]").setInputFiles({ name: "pier.txt", mimeType: "text/plain", buffer: Buffer.from("The lamp on the pier is green.") });
-  await page.locator(".documents, #documents-view").getByText("pier.txt").first().waitFor();
+  await page.locator("#documents-view").getByText("pier.txt").first().waitFor();
   const signOut = page.getByRole("button", { name: "Sign out" });
   await page.reload();
   await signOut.waitFor();

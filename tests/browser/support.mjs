@@ -16,7 +16,7 @@ const { chromium } = require("playwright-core");
 const AXE = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
 // A journey asks more often than a person would.
 const UNLIMITED = { CHAT_RATE_LIMIT_PER_MINUTE: "0", RATE_LIMIT_PER_MINUTE: "0", ADDRESS_RATE_LIMIT_PER_MINUTE: "0" };
-const PROGRAM = process.env.HANDLER ?? join(ROOT, "target", "debug", "handler");
+export const PROGRAM = process.env.HANDLER ?? join(ROOT, "target", "debug", "handler");
 
 /** Starts `handler serve` on an empty data folder, with documents in it if any are named; `stop` ends it. */
 export async function startHandler({ samples = [], environment = {} } = {}) {

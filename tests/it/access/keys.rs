@@ -172,6 +172,8 @@ async fn a_clock_that_is_set_back_does_not_keep_new_keys_out() {
     assert_eq!(lab.ask_signed(&lab.entra.key).await, StatusCode::OK);
     let new = SigningKey::new("key-2");
     lab.entra.publish(&[&new]);
+    lab.clock.set_back(Duration::from_secs(COOL_DOWN - 1));
+    assert_eq!((lab.ask_signed(&new).await, lab.fetches()), (StatusCode::UNAUTHORIZED, 1), "clocks tremble");
     lab.clock.set_back(Duration::from_secs(7_200));
     assert_eq!((lab.ask_signed(&new).await, lab.fetches()), (StatusCode::OK, 2));
 }
