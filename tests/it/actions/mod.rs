@@ -1,5 +1,6 @@
 //! Actions: proposed, shown, confirmed by whoever they were proposed for, done once or not at all, and told to the audit.
 
+mod asked_for;
 mod reports;
 pub mod sinks;
 mod trouble;
