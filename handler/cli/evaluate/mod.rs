@@ -92,8 +92,18 @@ async fn measure(config: Config, args: &EvaluateArgs, documents: Option<PathBuf>
 fn apart(config: Config, folder: &Path, documents: PathBuf) -> Config {
     let index = BlobHome::Folder(folder.join("index"));
     let backups = BlobHome::Folder(folder.join("backups"));
+    let reports = BlobHome::Folder(folder.join("reports"));
     let documents = BlobHome::Folder(documents);
-    Config { data: folder.to_owned(), index, search: None, records: RecordHome::File, backups, documents, ..config }
+    Config {
+        data: folder.to_owned(),
+        index,
+        search: None,
+        records: RecordHome::File,
+        backups,
+        reports,
+        documents,
+        ..config
+    }
 }
 
 /// Reads every document and says how long that took. One that cannot be read is told, and the others are asked.
