@@ -287,7 +287,8 @@ impl Principal {
             let (_, id) = rest.split_once('/')?;
             Some(format!("{kind}:{}/{id}", Self::HOME_TENANT))
         };
-        let more: Vec<String> = self.readers.iter().filter_map(at_home).collect();
+        let more: Vec<String> =
+            self.readers.iter().filter_map(at_home).filter(|mark| !self.readers.contains(mark)).collect();
         self.readers.extend(more);
         self
     }

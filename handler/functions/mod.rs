@@ -174,7 +174,7 @@ fn other_pages(origins: AllowOrigin) -> CorsLayer {
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(named.collect::<Vec<_>>())
-        .expose_headers([header::RETRY_AFTER, header::CONTENT_DISPOSITION])
+        .expose_headers([header::RETRY_AFTER, header::CONTENT_DISPOSITION, header::WWW_AUTHENTICATE])
         .max_age(Duration::from_secs(3_600))
 }
 
