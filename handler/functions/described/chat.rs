@@ -131,6 +131,7 @@ fn simple_request() -> Value {
             "conversation_id": { "type": ["string", "null"], "pattern": "^[A-Za-z0-9-]{1,64}$" },
             "conversation_history": { "type": ["array", "null"], "items": message() },
             "filter": filter(),
+            "suggest_followup_questions": { "type": ["boolean", "null"] },
         },
     })
 }
@@ -144,7 +145,11 @@ fn request() -> Value {
             "messages": { "type": "array", "minItems": 1, "items": message() },
             "context": {
                 "type": "object",
-                "properties": { "filter": filter(), "conversation_id": { "type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$" } },
+                "properties": {
+                    "filter": filter(),
+                    "conversation_id": { "type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$" },
+                    "suggest_followup_questions": { "type": "boolean" },
+                },
             },
             "sessionState": {},
         },
@@ -159,6 +164,12 @@ fn simple_answer() -> Value {
             "success": { "type": "boolean" },
             "response": { "type": ["string", "null"] },
             "citations": { "type": "array", "items": { "type": "object" } },
+            "function_calls": {
+                "type": "array",
+                "description": "Tools that were used. One with a `proposal` has done nothing: confirm it at /api/actions.",
+                "items": { "$ref": "#/components/schemas/ToolUse" },
+            },
+            "followup_questions": { "type": "array", "items": { "type": "string" } },
             "conversation_id": { "type": "string" },
             "turn": { "type": "integer" },
             "timestamp": { "type": "string", "format": "date-time" },
