@@ -72,8 +72,9 @@ async fn ask(app: &App, id: &ConversationId, line: &str, filter: Filter, json: b
         tell(answer(Arc::clone(&app.chat), principal, request), json, &[]).await?;
         return Ok(());
     }
-    let history = app.conversations.history(&principal, id, app.chat.settings.history_turns).await?;
     let open = app.conversations.begin(&principal, id, question.as_str()).await?;
+    let turns = app.chat.settings.history_turns;
+    let history = app.conversations.history_before(&principal, id, open.number(), turns).await?;
     let more = [("conversation_id", json!(id.as_str())), ("turn", json!(open.number()))];
     let request = ChatRequest { history, filter, ..ChatRequest::of(question) };
     let events = open.record(answer(Arc::clone(&app.chat), principal, request).boxed());

@@ -154,11 +154,28 @@ impl Conversations {
 
     /// What was said in a conversation, oldest first, without turns that have no whole answer; at most the last `turns`.
     pub async fn history(&self, principal: &Principal, id: &ConversationId, turns: usize) -> Result<Vec<Turn>> {
-        let Some((conversation, _)) = self.find(principal, id).await? else { return Ok(Vec::new()) };
-        let first = conversation.turns.saturating_sub(u32::try_from(turns).unwrap_or(u32::MAX));
+        match self.find(principal, id).await? {
+            Some((conversation, _)) => self.history_before(principal, id, conversation.turns + 1, turns).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The same of what was said before a turn that has begun.
+    pub async fn history_before(
+        &self,
+        principal: &Principal,
+        id: &ConversationId,
+        turn: u32,
+        turns: usize,
+    ) -> Result<Vec<Turn>> {
+        let before = turn.saturating_sub(1);
+        if before == 0 {
+            return Ok(Vec::new());
+        }
+        let first = before.saturating_sub(u32::try_from(turns).unwrap_or(u32::MAX));
         let page = self.records.list(&turns_of(principal, id), Some(&number(first)), turns.max(1)).await?;
-        let mut history = Vec::new();
-        for record in page.records {
+        let (mut history, own) = (Vec::new(), number(turn));
+        for record in page.records.into_iter().filter(|record| record.id < own) {
             let turn: StoredTurn = read(record)?;
             if let (TurnState::Complete, Some(answer)) = (turn.state, turn.answer) {
                 history.push(Turn { role: Role::User, text: turn.question });

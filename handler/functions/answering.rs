@@ -72,11 +72,12 @@ pub async fn begin_turn(
         let events = paid(reserved, answer(Arc::clone(&app.chat), principal, request).boxed());
         return Ok((None, kept(leave, events)));
     };
-    let stored = app.conversations.history(&principal, id, app.chat.settings.history_turns).await?;
+    let open = app.conversations.begin(&principal, id, request.question.as_str()).await?;
+    let turns = app.chat.settings.history_turns;
+    let stored = app.conversations.history_before(&principal, id, open.number(), turns).await?;
     if !stored.is_empty() {
         request.history = stored;
     }
-    let open = app.conversations.begin(&principal, id, request.question.as_str()).await?;
     let turn = named(open.number());
     leave.iter_mut().for_each(|leave| leave.is_turn(open.number()));
     let events = open.record(paid(reserved, answer(Arc::clone(&app.chat), principal, request).boxed()));
