@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::{Method, header};
@@ -11,6 +11,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{self, MethodRouter};
 use axum::{Extension, Router};
+
 use http_body_util::BodyExt;
 
 use crate::access::limits::{self, Limits};
@@ -137,8 +138,10 @@ async fn gate(
     if let Some(standing) = standing {
         limits::describe(response.headers_mut(), standing);
     }
-    // The place is taken until the last byte is sent, or the caller has left.
-    let permit = entered.permit;
+    // The place is taken until the last byte is made, or the caller has left.
+    let Some(permit) = entered.permit.filter(|_| response.body().size_hint().exact().is_none()) else {
+        return response;
+    };
     response.map(|body| {
         Body::new(body.map_frame(move |frame| {
             let _taken = &permit;

@@ -1,6 +1,6 @@
 //! How much anybody may ask for: requests a minute, at once, and tokens a day; and who may call from where.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::{Request, StatusCode};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -257,4 +257,11 @@ async fn every_answer_tells_browsers_what_it_is_not_for() {
     let mut encrypted = get("/api/documents");
     encrypted.headers_mut().insert("x-forwarded-proto", "https".parse().unwrap());
     assert_eq!(test.send(encrypted).await.headers["strict-transport-security"], "max-age=31536000");
+}
+
+#[tokio::test]
+async fn a_whole_answer_still_tells_its_length() {
+    let test = TestApp::new();
+    let answer = test.router().oneshot(question(&[])).await.unwrap();
+    assert!(answer.body().size_hint().exact().is_some(), "its place is given back as soon as it is made");
 }
