@@ -1,6 +1,7 @@
 // One answer: its words while they come, its citations as numbered chips, what it rests on, and what can be done with it.
 import { announce, button, icon, make } from "./dom.js";
 import { CLOSE, OPEN, render } from "./markdown.js";
+import { kindOf, proposalCard, visible } from "./proposal.js";
 import { t } from "./words.js";
 
 /** A citation within words: ` [handbook.pdf#page=4]`. Brackets of the name itself come escaped. */
@@ -12,9 +13,10 @@ export class Answer {
   /** `again` asks the same question anew, `open` shows a citation, `follow` asks another question, `rate` tells what the person says of the answer. */
   constructor({ again, open, follow, rate }) {
     this.actions = { again, open, follow, rate };
+    this.lookUps = make("ul", { className: "look-ups", "aria-label": t("lookedUp") });
     this.body = make("div", { className: "answer-body" });
     this.below = make("div", { className: "answer-below" });
-    this.element = make("div", { className: "answer" }, this.body, this.below);
+    this.element = make("div", { className: "answer" }, this.lookUps, this.body, this.below);
     this.begin();
   }
 
@@ -25,9 +27,11 @@ export class Answer {
     this.citations = [];
     this.abstained = false;
     this.followUps = [];
+    this.used = [];
     this.turn = undefined;
     this.isStored = false;
     this.element.ariaBusy = "true";
+    this.lookUps.replaceChildren();
     this.below.replaceChildren();
     this.body.replaceChildren(make("p", { className: "thinking" }, make("span", { className: "pulse" }), t("searching")));
     announce(t("searching"));
@@ -41,6 +45,9 @@ export class Answer {
     if (context.citations) this.citations = context.citations;
     if (context.followup_questions?.length) this.followUps = context.followup_questions;
     if (context.abstained) this.abstained = true;
+    for (const { title, description, props } of context.thoughts ?? []) {
+      if (title === "Tool") this.use({ ...props, summary: description });
+    }
     if (context.turn) this.turn = { conversation_id: context.conversation_id, turn: context.turn };
     if (line.delta?.content) {
       this.text += line.delta.content.replace(PRIVATE, "");
@@ -49,14 +56,24 @@ export class Answer {
   }
 
   /** Shows an answer that was kept. */
-  restore({ answer, citations, abstained, number, state }, conversation_id) {
+  restore({ answer, citations, abstained, number, state, provenance }, conversation_id) {
     this.begin();
     this.text = (answer ?? "").replace(PRIVATE, "");
     this.isStored = true;
     this.citations = citations;
     this.abstained = abstained;
+    for (const tool of provenance.tools) this.use(tool);
     this.turn = { conversation_id, turn: number };
     this.finish({ stopped: state !== "complete" });
+  }
+
+  /** Notes a tool that the model used; what it looked up with it is said at once. */
+  use(tool) {
+    this.used.push(tool);
+    if (tool.proposal) return;
+    const said = make("bdi", {}, visible(tool.summary));
+    const item = make("li", { className: "breakable" }, make("span", { className: "look-up" }, kindOf(tool.name)), said, tool.is_error ? ` (${t("cameToNothing")})` : "");
+    this.lookUps.append(item);
   }
 
   /** Draws at most once a frame, however fast words come. */
@@ -117,8 +134,10 @@ export class Answer {
     if (this.text) this.show();
     else this.body.replaceChildren();
     if (stopped) this.body.append(make("p", { className: "muted" }, t("stopped")));
-    announce(stopped ? t("stopped") : this.body.textContent);
-    this.below.replaceChildren(...[this.sources(), this.offers(), this.tools()].filter(Boolean));
+    const proposals = this.used.filter((tool) => tool.proposal).map(proposalCard);
+    const said = stopped ? t("stopped") : this.body.textContent;
+    announce(proposals.length ? `${said} ${t("proposalWaits")}` : said);
+    this.below.replaceChildren(...[...proposals, this.sources(), this.offers(), this.tools()].filter(Boolean));
   }
 
   /** The answer broke off; what there is of it stays. */
@@ -138,7 +157,7 @@ export class Answer {
       const properties = { type: "button", className: "source", title: folder + name, onclick: () => this.actions.open(citation, at + 1) };
       return make("li", {}, make("button", properties, make("span", { className: "number" }, String(at + 1)), make("span", {}, where, make("q", {}, citation.quote))));
     });
-    return make("section", { className: "sources", "aria-label": t("sources") }, make("h3", {}, t("sources")), make("ol", {}, ...items));
+    return make("div", { className: "sources", role: "group", "aria-label": t("sources") }, make("h3", {}, t("sources")), make("ol", {}, ...items));
   }
 
   /** Questions that could come next, where the server offers some. */

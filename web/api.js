@@ -116,6 +116,18 @@ export function problemFrom(status, text) {
 
 export const getJson = async (path) => (await call(path)).json();
 
+/** Saves what is at an address as a file, under the name that the server gives it, else the one given here. */
+export async function saveFile(path, name) {
+  const response = await call(path);
+  const given = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("content-disposition") ?? "")?.[1];
+  const address = URL.createObjectURL(await response.blob());
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = given ? decodeURIComponent(given) : name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
 /** Asks a question; gives the lines of the answer as objects while they come. */
 export async function* stream(body, { signal, fresh }) {
   const headers = { "content-type": "application/json" };

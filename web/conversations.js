@@ -1,5 +1,5 @@
 // What was asked before: a drawer with the conversations that the server keeps, the latest first.
-import { call, getJson } from "./api.js";
+import { call, getJson, saveFile } from "./api.js";
 import { openConversation, startAnew } from "./ask.js";
 import { announce, button, byId, icon, make } from "./dom.js";
 import { language, t } from "./words.js";
@@ -112,10 +112,7 @@ async function act(element, path, options) {
 
 async function save(id) {
   try {
-    const response = await call(`/api/conversations/${id}/export`);
-    const address = URL.createObjectURL(await response.blob());
-    make("a", { href: address, download: `conversation-${id}.json` }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+    await saveFile(`/api/conversations/${id}/export`, `conversation-${id}.json`);
   } catch (error) {
     announce(error.message);
   }

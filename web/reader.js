@@ -1,7 +1,7 @@
 // The panel beside an answer: a passage in its place. Text stands within its neighbours; of a PDF the page itself is
 // shown, with the passage marked on it.
 import { detailOf, nameOf } from "./answer.js";
-import { call, getJson } from "./api.js";
+import { call, getJson, saveFile } from "./api.js";
 import { announce, button, byId, make } from "./dom.js";
 import { t } from "./words.js";
 
@@ -142,11 +142,7 @@ async function showPage(citation, isWanted) {
 
 async function save(citation) {
   try {
-    const response = await call(`/api/documents/${citation.document_id}/content`);
-    const address = URL.createObjectURL(await response.blob());
-    const link = make("a", { href: address, download: nameOf(citation.name)[0] });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+    await saveFile(`/api/documents/${citation.document_id}/content`, nameOf(citation.name)[0]);
   } catch (error) {
     announce(error.message);
   }

@@ -52,6 +52,7 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("icon.svg", SVG),
     asset!("main.js", SCRIPT),
     asset!("markdown.js", SCRIPT),
+    asset!("proposal.js", SCRIPT),
     asset!("reader.css", CSS),
     asset!("reader.js", SCRIPT),
     asset!("theme.js", SCRIPT),
