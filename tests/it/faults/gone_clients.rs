@@ -15,11 +15,16 @@ const CALLERS: usize = 200;
 const LIMIT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_pays_for_answers_whose_callers_have_left() {
+async fn bad_input_12_nobody_pays_for_answers_whose_callers_have_left() {
     let (model, place) = (FakeOpenAi::start().await, Place::new());
     place.write("data/documents/ferry.txt", "The ferry leaves at nine.");
     let url = model.url();
-    let settings = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "chat"), ("CACHE_ANSWER_SECONDS", "0")];
+    let settings = [
+        ("OPENAI_BASE_URL", url.as_str()),
+        ("OPENAI_MODEL", "chat"),
+        ("CACHE_ANSWER_SECONDS", "0"),
+        ("TOKEN_BUDGET_PER_DAY", "0"),
+    ];
     let (server, client) = (place.serve_the_host(&settings), Client::new());
     let envelope = json!({"Data": {"blob": ""}, "Metadata": {"name": "\"ferry.txt\""}});
     let ingested = async || client.post(server.url("/ingest_document")).json(&envelope).send().await.ok();
