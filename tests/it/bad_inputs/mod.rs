@@ -59,3 +59,30 @@ fn every_bad_input_has_a_test_that_bears_its_number() {
     });
     assert_eq!(missing.collect::<Vec<u32>>(), Vec::<u32>::new());
 }
+
+/// Words that stand between backquotes in a document.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_test_that_the_security_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (page, sources) =
+        (std::fs::read_to_string(root.join("docs/security.md")).unwrap(), sources(&root.join("tests/it")));
+    let proofs = std::fs::read_to_string(root.join("scripts/lib/prove.py")).unwrap();
+    let mut checked = 0;
+    for word in quoted(&page) {
+        let is_name = |word: &str| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let (name, end) = word.strip_suffix('…').map_or((word, "("), |name| (name, ""));
+        if let Some(promises) = word.strip_prefix("scripts/prove ") {
+            for promise in promises.split(' ') {
+                assert!(proofs.contains(&format!("\"{promise}\":")), "{promise}");
+            }
+        } else if is_name(name) && name.matches('_').count() >= 3 && name != "so_it_is_named" {
+            assert!(sources.contains(&format!("fn {name}{end}")), "there is no test {word}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 50, "{checked}");
+}
