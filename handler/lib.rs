@@ -22,6 +22,7 @@ pub mod host;
 pub mod identity;
 pub mod index;
 pub mod ingest;
+pub mod json;
 pub mod key_vault;
 pub mod mcp;
 pub mod models;

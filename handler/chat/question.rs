@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// What begins a script in a page.
+const SCRIPTS: [&str; 3] = ["<script", "javascript:", "data:"];
+
 /// A question: at least one visible character, at most as many as the settings allow.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Question(String);
@@ -23,6 +26,16 @@ impl Question {
             ));
         }
         Ok(Self(trimmed.to_owned()))
+    }
+
+    /// Refuses a question with what begins a script in a page. Nothing here ever runs such a thing, and plain talk about it is
+    /// refused as well, so this is for places whose rules ask for it (STRICT_INPUT).
+    pub fn refuse_scripts(&self) -> Result<()> {
+        let plain: String = self.0.chars().filter(|c| !is_blank(*c)).flat_map(char::to_lowercase).collect();
+        match SCRIPTS.iter().find(|mark| plain.contains(*mark)) {
+            Some(mark) => Err(Error::new(ErrorKind::InvalidRequest, format!("a question must not hold `{mark}` here"))),
+            None => Ok(()),
+        }
     }
 
     /// The words.
@@ -67,6 +80,20 @@ mod tests {
         check("", None);
         check(" \t\r\n\u{3000}", None);
         check("\u{200b}\u{200d}\u{2060}\u{feff}\u{ad}\u{0}", None);
+    }
+
+    #[test]
+    fn scripts_are_refused_where_somebody_wants_it_so() {
+        let check = |raw: &str| Question::parse(raw, 100).expect("fits").refuse_scripts().is_ok();
+        let scripts = [
+            "<script>",
+            "what is < SCRIPT\u{200b} src=x",
+            "JavaScript : alert(1)",
+            "java\tscript:",
+            "see data:text/html,x",
+        ];
+        assert!(scripts.iter().all(|raw| !check(raw)));
+        assert!(["Why?", "the script of a play", "JavaScript or data?", "a < b"].into_iter().all(check));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::document::{DocumentId, DocumentName};
+use crate::document::{DocumentId, DocumentName, Principal};
 use crate::error::{Error, ErrorKind, Result};
+use crate::functions::audited;
 use crate::ingest::ledger::{LedgerRow, State};
 use crate::ingest::overview::LedgerFilter;
 use crate::telemetry::one_line;
@@ -63,7 +64,7 @@ pub(super) async fn run(app: &App, args: DocumentsArgs, json: bool) -> Result<Ex
         Some(Action::List(args)) => list(app, args, json).await?,
         Some(Action::Show(chosen)) => show(&json!(row_of(app, &chosen).await?), json),
         Some(Action::Retry(chosen)) => {
-            let row = app.ingest.retry(&row_of(app, &chosen).await?).await?;
+            let row = audited::retry(app, &Principal::operator(), &row_of(app, &chosen).await?).await?;
             if json {
                 show(&json!(row), json)
             } else {
@@ -73,7 +74,7 @@ pub(super) async fn run(app: &App, args: DocumentsArgs, json: bool) -> Result<Ex
         }
         Some(Action::Delete(chosen)) => {
             let row = row_of(app, &chosen).await?;
-            app.ingest.delete(&row).await?;
+            audited::delete(app, &Principal::operator(), &row).await?;
             show(&json!({"id": row.id, "name": row.name, "deleted": true}), json);
         }
         Some(Action::Stats) => show(&json!(app.ingest.ledger.stats(|_| true).await?), json),

@@ -146,6 +146,8 @@ pub struct Config {
     pub chat_passages: usize,
     /// Characters of a question.
     pub max_message_chars: usize,
+    /// Whether a question with what begins a script in a page is refused.
+    pub strict_input: bool,
     /// Tokens of an answer.
     pub max_answer_tokens: u32,
     /// Tokens of all that one call of the chat model takes.
@@ -176,6 +178,8 @@ pub struct Config {
     pub actions: ActionSettings,
     /// How long the records of the audit are kept.
     pub audit_time: Duration,
+    /// Whether the passages that an answer showed are among them.
+    pub audit_answers: bool,
     /// Where traces and metrics go; nowhere without.
     pub telemetry: Option<TelemetrySettings>,
 }
@@ -238,6 +242,7 @@ impl Config {
             example_questions: example_questions(&reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars,
+            strict_input: switch(&mut reader, "STRICT_INPUT"),
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
             chat_context_tokens: context_tokens(&mut reader),
             rewrites_questions: switch(&mut reader, "REWRITE_QUESTIONS"),
@@ -253,6 +258,7 @@ impl Config {
             reports,
             actions: actions::settings(&mut reader, answer_timeout, max_message_chars),
             audit_time: Duration::from_secs(reader.number("AUDIT_DAYS", 1, 3_650) * 86_400),
+            audit_answers: audit_answers(&mut reader),
             telemetry: telemetry::settings(&mut reader, &credential),
             data,
         };
@@ -378,6 +384,14 @@ fn context_tokens(reader: &mut Reader<'_>) -> usize {
 fn tool_rounds(reader: &mut Reader<'_>) -> usize {
     let rounds = bounded(reader, "MAX_TOOL_ROUNDS", 1, 10);
     if switch(reader, "TOOLS") { rounds } else { 0 }
+}
+
+/// Where nobody signs in there is nobody to note.
+fn audit_answers(reader: &mut Reader<'_>) -> bool {
+    match reader.text("AUDIT_ANSWERS") {
+        Some(_) => switch(reader, "AUDIT_ANSWERS"),
+        None => reader.text("AUTH").is_some_and(|ways| ways.trim() != "off"),
+    }
 }
 
 /// `on` or `off`.

@@ -276,6 +276,11 @@ pub const SETTINGS: &[Setting] = &[
     unset("EXAMPLE_QUESTIONS", "Questions that the page offers to begin with, with `;` between them."),
     plain("CHAT_PASSAGES", "6", "Passages that an answer may rest on."),
     plain("MAX_MESSAGE_LENGTH", "1000", "Characters of a question."),
+    plain(
+        "STRICT_INPUT",
+        "off",
+        "`on` refuses questions with `<script`, `javascript:` or `data:`, for places whose rules ask for it. Innocent questions hold such words too.",
+    ),
     plain("MAX_ANSWER_TOKENS", "800", "Tokens a model may answer with."),
     plain(
         "CHAT_CONTEXT_TOKENS",
@@ -380,6 +385,10 @@ pub const SETTINGS: &[Setting] = &[
         "Container of reports; without a storage account they are in `reports` in the data folder.",
     ),
     plain("AUDIT_DAYS", "365", "What was done by whom is kept this long, for `handler audit export`."),
+    unset(
+        "AUDIT_ANSWERS",
+        "`on` adds to it which passages each answer showed to whom: ids, no words. Default: on where callers sign in.",
+    ),
     plain(
         "ENABLE_TELEMETRY",
         "auto",

@@ -1,76 +1,43 @@
 //! The fields of a request body, read with care. What enters is a body, what leaves are its top-level fields, each once,
 //! and checked messages. Every refusal is a sentence that names the field and repeats nothing of what was sent.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::RequestLimits;
 use crate::chat::question::Question;
 use crate::chat::{Role, Turn};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{self, Unfit};
 
-/// The top-level fields of a body, in order.
-pub(super) struct Fields(Vec<(String, Value)>);
+/// The top-level fields of a body.
+pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// Reads a body: an object in which no field is given twice.
+    /// Reads a body: an object in which no field is given twice, here or further down.
     pub(super) fn read(body: &[u8]) -> Result<Self> {
-        let refused = match serde_json::from_slice(body) {
-            Ok(fields) => return Ok(fields),
-            // It stopped at the wrong kind of value, so what follows has not been read yet.
-            Err(error) if error.is_data() => serde_json::from_slice::<Value>(body).err(),
-            Err(error) => Some(error),
-        };
-        Err(match refused {
-            Some(e) => Error::new(
+        match json::read(body) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(_) | Err(Unfit::Repeated) => Err(invalid("the body is not an object with each field once")),
+            Err(Unfit::Malformed(e)) => Err(Error::new(
                 ErrorKind::MalformedJson,
                 format!("the body is not valid JSON (line {}, column {})", e.line(), e.column()),
-            ),
-            None => invalid("the body is not an object with each field once"),
-        })
+            )),
+        }
     }
 
     /// Whether a field is there.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(key, _)| key == name)
+        self.0.contains_key(name)
     }
 
     /// Takes a field out; `null` stands in for one that is not there.
     pub(super) fn take(&mut self, name: &str) -> Value {
-        let found = self.0.iter().position(|(key, _)| key == name);
-        found.map_or(Value::Null, |at| self.0.swap_remove(at).1)
+        self.0.remove(name).unwrap_or_default()
     }
 
     /// Refuses what has not been taken: a field without effect would promise something.
     pub(super) fn finish(self, known: &str) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(invalid(&format!("the body holds a field other than {known}"))) }
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Fields(Vec::new());
-                while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                    if fields.has(&key) {
-                        return Err(A::Error::custom("a field is given twice"));
-                    }
-                    fields.0.push((key, value));
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Object)
     }
 }
 

@@ -83,7 +83,7 @@ impl Dialect {
 
     /// The dialect that a body seems to be in, for errors about a body that cannot be decoded.
     pub fn of_body(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Fields>(body) {
+        match Fields::read(body) {
             Ok(fields) if fields.has("message") && !fields.has("messages") => Self::Simple,
             _ => Self::AiChatProtocol,
         }

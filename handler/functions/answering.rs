@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, header};
 use futures_util::stream::{self, BoxStream, StreamExt};
 
+use super::audited;
 use crate::access::budget::{Meter, Reservation};
 use crate::app::App;
 use crate::chat::answer::answer;
@@ -45,6 +46,23 @@ pub async fn begin(
 
 /// The same for a request that is not of one of the dialects of `/api/chat`.
 pub async fn begin_turn(
+    app: &Arc<App>,
+    principal: Principal,
+    request: ChatRequest,
+    conversation: Option<String>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Named, Events)> {
+    if app.config.strict_input {
+        request.question.refuse_scripts()?;
+    }
+    let by = principal.clone();
+    let (turn, events) = open_turn(app, principal, request, conversation, headers, body).await?;
+    let events = audited::answer(app, &by, &turn, events);
+    Ok((turn, events))
+}
+
+async fn open_turn(
     app: &Arc<App>,
     principal: Principal,
     mut request: ChatRequest,

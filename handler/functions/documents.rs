@@ -11,9 +11,9 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::originals;
 use super::routes::Routes;
 use super::upload::upload;
+use super::{audited, originals};
 use crate::access::Need;
 use crate::app::App;
 use crate::document::{DocumentId, Passage, Principal, Role};
@@ -114,7 +114,7 @@ async fn retry(
     let retried = async {
         let row = existing(&app, &principal, document).await?;
         may_change(&principal, &row)?;
-        app.ingest.retry(&row).await
+        audited::retry(&app, &principal, &row).await
     };
     problem::answer(retried.await.map(Json), &id.0)
 }
@@ -128,7 +128,7 @@ async fn delete(
     let deleted = async {
         let row = existing(&app, &principal, document).await?;
         may_change(&principal, &row)?;
-        app.ingest.delete(&row).await?;
+        audited::delete(&app, &principal, &row).await?;
         Ok(Json(json!({"id": row.id, "name": row.name, "deleted": true})))
     };
     problem::answer(deleted.await, &id.0)

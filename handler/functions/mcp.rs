@@ -52,7 +52,12 @@ async fn reply(app: &App, principal: &Principal, request: Request) -> Result<Rep
         return Err(Error::new(ErrorKind::UnsupportedMediaType, "send the message as application/json"));
     }
     let body = read_body(body, MAX_BODY_BYTES).await?;
-    let sources = Sources { chat: &app.chat, ledger: &app.ingest.ledger, query_chars: app.config.max_message_chars };
+    let sources = Sources {
+        chat: &app.chat,
+        ledger: &app.ingest.ledger,
+        query_chars: app.config.max_message_chars,
+        is_strict: app.config.strict_input,
+    };
     Ok(mcp::answer(sources, principal, &routing(&head.headers), &body).await)
 }
 

@@ -4,6 +4,7 @@
 pub mod actions;
 pub mod answering;
 pub mod api_docs;
+pub mod audited;
 pub mod azure_samples;
 pub mod backup;
 pub mod chat;

@@ -70,6 +70,9 @@ async fn find(app: &App, principal: &Principal, request: Request) -> Result<Sear
         return Err(Error::new(ErrorKind::InvalidRequest, format!("`top_results` must be from 1 to {MAX_RESULTS}")));
     }
     let question = Question::parse(&asked.query, app.config.max_message_chars)?;
+    if app.config.strict_input {
+        question.refuse_scripts()?;
+    }
     let filter = filter::read(&asked.filter, "filter")?;
     let searched = app.retriever.search(principal, question.as_str(), &filter, asked.top_results);
     let too_late = |_| Error::new(ErrorKind::DeadlineExceeded, "the search did not answer in time");

@@ -12,10 +12,11 @@ use axum::{Extension, Json};
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, json};
 
+use super::audited;
 use super::routes::Routes;
 use crate::access::Need;
 use crate::app::App;
-use crate::document::Principal;
+use crate::document::{Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
 use crate::host::server::RequestId;
@@ -78,7 +79,7 @@ async fn take(app: &App, request: Request, by: &Principal, stored: &mut Vec<Ledg
         };
         if let Some(file) = held.take() {
             let file = Submission { category: category.clone(), ..file };
-            stored.push(app.ingest.accept_for(file, shared.parse(by)?.as_ref()).await?);
+            store(app, by, file, shared.parse(by)?.as_ref(), stored).await?;
         }
         if stored.len() == MAX_FILES {
             return Err(Error::new(ErrorKind::InvalidRequest, format!("send at most {MAX_FILES} files at once")));
@@ -91,13 +92,28 @@ async fn take(app: &App, request: Request, by: &Principal, stored: &mut Vec<Ledg
         return Err(Error::new(ErrorKind::InvalidRequest, "the upload holds no file; name its part `file`"));
     };
     let file = Submission { category: category.clone(), ..file };
-    stored.push(app.ingest.accept_for(file, shared.parse(by)?.as_ref()).await?);
+    store(app, by, file, shared.parse(by)?.as_ref(), stored).await?;
     if let Some(category) = category {
         for row in stored.iter_mut().filter(|row| row.category.as_ref() != Some(&category)) {
             *row = app.ingest.categorize(row, &category).await?;
+            audited::categorized(app, by, row).await?;
         }
     }
     Ok(())
+}
+
+async fn store(
+    app: &App,
+    by: &Principal,
+    file: Submission,
+    sharing: Option<&Sharing>,
+    stored: &mut Vec<LedgerRow>,
+) -> Result<()> {
+    let sha256 = content_hash(&file.bytes);
+    let row = app.ingest.accept_for(file, sharing).await?;
+    let noted = audited::uploaded(app, by, &row, &sha256, None).await;
+    stored.push(row);
+    noted
 }
 
 /// Who may read the files, as the form says it.

@@ -10,10 +10,11 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::audited;
 use super::routes::Routes;
 use crate::access::Need;
 use crate::app::App;
-use crate::document::Principal;
+use crate::document::{Principal, content_hash};
 use crate::error::Result;
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
@@ -54,5 +55,8 @@ async fn take(app: &App, by: Principal, request: Request) -> Result<LedgerRow> {
     let category = intake::category(asked.category.as_deref().unwrap_or_default())?;
     let fetched = app.fetcher.fetch(&asked.url).await?;
     let name = web_name::of(&fetched.url, &fetched.content_type)?;
-    app.ingest.accept(Submission { name, bytes: fetched.bytes, by, category }).await
+    let (sha256, from) = (content_hash(&fetched.bytes), fetched.url.host_str().map(str::to_owned));
+    let row = app.ingest.accept(Submission { name, bytes: fetched.bytes, by: by.clone(), category }).await?;
+    audited::uploaded(&app, &by, &row, &sha256, from.as_deref()).await?;
+    Ok(row)
 }

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tracing::field::Empty;
 use tracing::{Instrument, debug, error_span, info};
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 use super::observed::while_sent;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{self, Unfit};
 use crate::telemetry::requests::{self, Caller};
 use crate::telemetry::{self, place_in_json, without_secrets};
 
@@ -107,17 +109,21 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
     }
 }
 
-/// A request's body of at most `limit` bytes as JSON of a known shape. `what` names the thing that is asked for and
+/// A request's body of at most `limit` bytes as an object of a known shape, with each member once. `what` names the thing that is asked for and
 /// `example` shows it, for the sentence of the refusal; the log gets the place of a mistake and never the text.
 pub async fn read_json<T: DeserializeOwned>(request: Request, limit: usize, what: &str, example: &str) -> Result<T> {
     if !is_json(request.headers()) {
         return Err(Error::new(ErrorKind::UnsupportedMediaType, format!("send {what} as application/json")));
     }
     let body = read_body(request.into_body(), limit).await?;
-    serde_json::from_slice(&body).map_err(|e| {
-        let kind = if e.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::MalformedJson };
-        Error::new(kind, format!("send {example}")).caused_by(place_in_json(&e))
-    })
+    let refused = |kind| Error::new(kind, format!("send {example}"));
+    match json::read(&body) {
+        Ok(Value::Object(_)) => {}
+        Ok(_) => return Err(refused(ErrorKind::InvalidRequest)),
+        Err(Unfit::Malformed(e)) => return Err(refused(ErrorKind::MalformedJson).caused_by(place_in_json(&e))),
+        Err(Unfit::Repeated) => return Err(refused(ErrorKind::InvalidRequest).caused_by("a member is given twice")),
+    }
+    serde_json::from_slice(&body).map_err(|e| refused(ErrorKind::InvalidRequest).caused_by(place_in_json(&e)))
 }
 
 /// Whether a request says that its body is JSON.

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
+use crate::json::{self as strictly, Unfit};
 
 /// The body is not JSON.
 const PARSE_ERROR: i32 = -32_700;
@@ -118,8 +119,11 @@ impl Failure {
 
 /// Reads a body: exactly one request or notification.
 pub fn read(body: &[u8]) -> Result<Message, Failure> {
-    let parsed: Value = serde_json::from_slice(body).map_err(|_| Failure::new(PARSE_ERROR, "Parse error"))?;
     let invalid = || Failure::new(INVALID_REQUEST, "The body must be one JSON-RPC request or notification");
+    let parsed = strictly::read(body).map_err(|unfit| match unfit {
+        Unfit::Malformed(_) => Failure::new(PARSE_ERROR, "Parse error"),
+        Unfit::Repeated => invalid(),
+    })?;
     let Value::Object(mut fields) = parsed else { return Err(invalid()) };
     if fields.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return Err(invalid());

@@ -32,6 +32,8 @@ pub struct Sources<'a> {
     pub ledger: &'a Ledger,
     /// The most characters of a query.
     pub query_chars: usize,
+    /// Whether a query with what begins a script is refused.
+    pub is_strict: bool,
 }
 
 /// What is sent back.

@@ -111,7 +111,7 @@ async fn a_models_citations_are_checked() {
 }
 
 #[tokio::test]
-async fn a_model_that_refuses_or_is_away_is_told_plainly() {
+async fn bad_input_29_a_model_that_refuses_or_is_away_is_told_plainly() {
     let model = FakeOpenAi::start().await;
     let url = model.url();
     let test = with_documents(&[("OPENAI_BASE_URL", &url), ("OPENAI_MODEL", "scripted")]).await;

@@ -260,7 +260,7 @@ fn settings_say_where_they_come_from_and_keep_secrets() {
 }
 
 #[test]
-fn wrong_settings_are_all_named_and_nothing_starts() {
+fn bad_input_30_wrong_settings_are_all_named_and_nothing_starts() {
     let place = Place::new();
     let wrong = [
         ("MAX_WORKERS", "canary"),

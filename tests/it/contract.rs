@@ -135,7 +135,7 @@ fn every_setting_of_the_table_is_read() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_and_no_value_is_shown() {
+fn bad_input_30_all_problems_are_told_at_once_and_no_value_is_shown() {
     let source = Source::of([
         ("MAX_WORKERS", "many"),
         ("LOG_LEVEL", "loud"),

@@ -233,7 +233,7 @@ fn with_key(key: &str, body: &Value) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_repeated_request_is_one_request() {
+async fn bad_input_11_a_repeated_request_is_one_request() {
     let fake = FakeOpenAi::start().await;
     let url = fake.url();
     let settings = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "chat"), ("CACHE_ANSWER_SECONDS", "0")];

@@ -104,6 +104,9 @@ async fn search(
     limit: usize,
 ) -> Result<(Vec<Passage>, Value)> {
     let query = Question::parse(asked.text("query")?, sources.query_chars)?;
+    if sources.is_strict {
+        query.refuse_scripts()?;
+    }
     let (found, retrieval) = sources.chat.retriever.search(principal, query.as_str(), filter, limit).await?;
     Ok((found.hits.into_iter().map(|hit| hit.passage).collect(), json!(retrieval)))
 }

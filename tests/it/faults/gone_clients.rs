@@ -15,7 +15,7 @@ const CALLERS: usize = 200;
 const LIMIT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_pays_for_answers_whose_callers_have_left() {
+async fn bad_input_12_nobody_pays_for_answers_whose_callers_have_left() {
     let (model, place) = (FakeOpenAi::start().await, Place::new());
     place.write("data/documents/ferry.txt", "The ferry leaves at nine.");
     let url = model.url();

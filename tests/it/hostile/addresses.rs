@@ -87,7 +87,7 @@ async fn a_listing_has_bounds_and_no_other_parameters() {
 }
 
 #[tokio::test]
-async fn a_path_that_leads_nowhere_is_a_problem_too() {
+async fn bad_input_08_a_path_that_leads_nowhere_is_a_problem_too() {
     let besieged = Besieged::with(&[]).await;
     let paths = [
         "/admin/host/status",
@@ -120,7 +120,7 @@ async fn a_path_that_leads_nowhere_is_a_problem_too() {
 }
 
 #[tokio::test]
-async fn a_method_that_an_address_does_not_take_is_told_which_ones_it_does() {
+async fn bad_input_08_a_method_that_an_address_does_not_take_is_told_which_ones_it_does() {
     let besieged = Besieged::with(&[]).await;
     let cases = [
         (Method::GET, "/api/chat", "POST"),

@@ -19,7 +19,7 @@ fn honest_answers_leave_as_they_came() {
 }
 
 #[tokio::test]
-async fn a_model_that_obeys_documents_or_repeats_them_gives_nothing_away() {
+async fn bad_input_27_a_model_that_obeys_documents_or_repeats_them_gives_nothing_away() {
     let model = FakeOpenAi::start().await;
     let url = model.url();
     let test = TestApp::with(&[("OPENAI_BASE_URL", &url), ("OPENAI_MODEL", "hostile"), ("CACHE_ANSWER_SECONDS", "0")]);

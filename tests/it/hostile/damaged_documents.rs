@@ -22,7 +22,7 @@ async fn assert_each_quarantined(code: &'static str, documents: Vec<(&str, Vec<u
 }
 
 #[tokio::test]
-async fn what_is_empty_is_called_empty() {
+async fn bad_input_22_what_is_empty_is_called_empty() {
     let documents: Vec<(&str, Vec<u8>)> = vec![
         ("empty.txt", b"".into()),
         ("empty.pdf", b"".into()),
@@ -36,7 +36,7 @@ async fn what_is_empty_is_called_empty() {
 }
 
 #[tokio::test]
-async fn what_holds_no_text_is_called_so() {
+async fn bad_input_23_what_holds_no_text_is_called_so() {
     let documents: Vec<(&str, Vec<u8>)> = vec![
         ("mark.txt", b"\xef\xbb\xbf".into()),
         ("mark-16.txt", b"\xff\xfe".into()),
@@ -156,7 +156,7 @@ async fn what_is_odd_and_harmless_is_read() {
 }
 
 #[tokio::test]
-async fn a_name_nobody_should_choose_is_a_name() {
+async fn bad_input_26_a_name_nobody_should_choose_is_a_name() {
     let besieged = Besieged::with(&[]).await;
     let names = [
         "\u{1f6a2} ships \u{1f642}.txt".to_owned(),

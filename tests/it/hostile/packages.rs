@@ -60,7 +60,7 @@ fn attachments(count: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_unfolds_or_nests_without_end_is_told_its_limit() {
+async fn bad_input_24_what_unfolds_or_nests_without_end_is_told_its_limit() {
     let besieged = Besieged::with(&[]).await;
     let open = "<w:document xmlns:w=\"w\">";
     let huge = format!("{open}{}", " ".repeat(40 << 20));

@@ -61,7 +61,7 @@ async fn assert_each_quarantined(besieged: &Besieged, codes: &[&str], pdfs: Vec<
 }
 
 #[tokio::test]
-async fn a_name_does_not_make_a_pdf() {
+async fn bad_input_22_a_name_does_not_make_a_pdf() {
     let besieged = Besieged::with(&[]).await;
     let others: Vec<(&str, Vec<u8>)> = vec![
         ("page", b"<!doctype html><h1>Ferry</h1><script>alert(1)</script>".into()),
@@ -78,7 +78,7 @@ async fn a_name_does_not_make_a_pdf() {
 }
 
 #[tokio::test]
-async fn a_pdf_that_is_cut_anywhere_is_read_as_far_as_it_goes_or_refused() {
+async fn bad_input_25_a_pdf_that_is_cut_anywhere_is_read_as_far_as_it_goes_or_refused() {
     let besieged = Besieged::with(&[("MAX_WORKERS", "4")]).await;
     let whole = file("samples/documents/handbook/staff-handbook.pdf");
     let cuts = (0..30).map(|step| step * whole.len() / 30).chain([5, 9, 100, whole.len() - 1, whole.len() - 7]);
@@ -103,7 +103,7 @@ async fn a_pdf_that_is_cut_anywhere_is_read_as_far_as_it_goes_or_refused() {
 }
 
 #[tokio::test]
-async fn a_locked_pdf_says_that_it_is_locked() {
+async fn bad_input_23_a_locked_pdf_says_that_it_is_locked() {
     let besieged = Besieged::with(&[]).await;
     let objects = |further: &str| {
         let plain = String::from_utf8(page(&words("sealed"), "", "", &[])).unwrap();
@@ -124,7 +124,7 @@ async fn a_locked_pdf_says_that_it_is_locked() {
 }
 
 #[tokio::test]
-async fn a_pdf_that_leads_in_circles_comes_to_an_end() {
+async fn bad_input_25_a_pdf_that_leads_in_circles_comes_to_an_end() {
     let besieged = Besieged::with(&[("EXTRACT_TIMEOUT_SECONDS", "10")]).await;
     let form = |stream: &str, resources: &str| {
         let length = stream.len();
@@ -201,7 +201,7 @@ async fn what_is_wrong_beside_the_text_does_not_hide_the_text() {
 }
 
 #[tokio::test]
-async fn a_bomb_goes_off_behind_the_fence() {
+async fn bad_input_24_a_bomb_goes_off_behind_the_fence() {
     let bomb = file("tests/fixtures/documents/text-bomb.pdf");
     for (memory, seconds, trouble) in [("256", "30", "memory"), ("4096", "5", "time")] {
         let besieged = Besieged::with(&[("EXTRACT_MEMORY_MB", memory), ("EXTRACT_TIMEOUT_SECONDS", seconds)]).await;

@@ -145,7 +145,7 @@ async fn nobody_speaks_for_the_system_or_a_tool() {
 }
 
 #[tokio::test]
-async fn fields_that_would_have_no_effect_are_refused() {
+async fn bad_input_05_fields_that_would_have_no_effect_are_refused() {
     let with = |name: &str, value: Value| {
         let mut body = json!({"message": "How deep?"});
         body[name] = value;
@@ -178,7 +178,7 @@ async fn fields_that_would_have_no_effect_are_refused() {
 }
 
 #[tokio::test]
-async fn a_question_says_something_and_is_not_too_long() {
+async fn bad_input_04_a_question_says_something_and_is_not_too_long() {
     let nothing =
         ["", " ", "\t\r\n", "\u{3000}", "\u{200b}\u{200d}\u{feff}", "\u{0}", "\u{202e}", "\u{e0041}\u{e0042}"];
     let too_long = ["a".repeat(1_001), "深".repeat(1_001), "\u{1f6a2}".repeat(1_001)];
@@ -206,7 +206,7 @@ async fn a_history_is_not_too_long() {
 }
 
 #[tokio::test]
-async fn only_json_in_utf_8_is_taken() {
+async fn bad_input_02_only_json_in_utf_8_is_taken() {
     let besieged = Besieged::with(&[]).await;
     let types: &[&[u8]] = &[
         b"",
@@ -237,7 +237,7 @@ async fn only_json_in_utf_8_is_taken() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_not_read_to_its_end() {
+async fn bad_input_03_a_body_over_the_limit_is_not_read_to_its_end() {
     let besieged = Besieged::with(&[]).await;
     for path in CHAT {
         let request = || Request::post(path).header(header::CONTENT_TYPE, "application/json");

@@ -144,7 +144,7 @@ async fn a_name_that_no_document_can_have_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_never_leads_out_of_the_folder() {
+async fn bad_input_26_a_name_never_leads_out_of_the_folder() {
     let besieged = Besieged::with(&[]).await;
     let cases = [
         ("../../etc/passwd", "passwd"),

@@ -48,7 +48,7 @@ async fn it_is_ready_at_once_and_for_this_machine_alone() {
 }
 
 #[tokio::test]
-async fn wrong_settings_are_told_to_every_caller_and_end_nothing() {
+async fn bad_input_30_wrong_settings_are_told_to_every_caller_and_end_nothing() {
     let place = Place::new();
     let wrong = [
         ("MAX_WORKERS", "quokkamarmalade"),
