@@ -57,6 +57,6 @@ async fn take(app: &App, by: Principal, request: Request) -> Result<LedgerRow> {
     let name = web_name::of(&fetched.url, &fetched.content_type)?;
     let (sha256, from) = (content_hash(&fetched.bytes), fetched.url.host_str().map(str::to_owned));
     let row = app.ingest.accept(Submission { name, bytes: fetched.bytes, by: by.clone(), category }).await?;
-    audited::uploaded(&app, &by, &row, &sha256, from.as_deref()).await?;
+    audited::uploaded(app, &by, &row, &sha256, from.as_deref()).await?;
     Ok(row)
 }

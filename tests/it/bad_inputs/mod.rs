@@ -55,7 +55,7 @@ fn every_bad_input_has_a_test_that_bears_its_number() {
     let missing = (1..=30).filter(|n| {
         let is_named =
             sources.contains(&format!("fn bad_input_{n:02}_")) || sources.contains(&format!("fn input_{n:02}_"));
-        !is_named && !(matrix && (14..=20).contains(n))
+        !(is_named || matrix && (14..=20).contains(n))
     });
     assert_eq!(missing.collect::<Vec<u32>>(), Vec::<u32>::new());
 }
