@@ -3,6 +3,7 @@
 //! document, a mail or a question: where one has to be told from another, it holds a SHA-256.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -17,6 +18,8 @@ use crate::stores::records::{Precondition, Record, RecordStore};
 
 /// How the names of the partitions begin; the month follows, as `2026-05`.
 const PARTITION: &str = "audit/";
+/// Tells records of one millisecond apart.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Records that are read at once.
 const PAGE: usize = 200;
 
@@ -77,8 +80,9 @@ impl Audit {
             about: event.about,
         };
         let partition = format!("{PARTITION}{}", record.at.format("%Y-%m"));
-        // Ids in the order of time, and never the same one twice.
-        let id = format!("{:013}-{}", record.at.timestamp_millis(), Uuid::new_v4().simple());
+        // Ids in the order of time, within one process also in that of a millisecond, and never the same one twice.
+        let (ms, next) = (record.at.timestamp_millis(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let id = format!("{ms:013}-{next:08x}-{}", Uuid::new_v4().simple());
         self.records.put(&partition, &id, &json!(record), Precondition::IfAbsent, Some(self.keep)).await?;
         Ok(record)
     }
