@@ -208,6 +208,16 @@ pub enum ChatEvent {
     Done(Done),
 }
 
+impl ChatEvent {
+    /// All passages that were found so far, with events that tell of them.
+    pub fn found(&self) -> Option<&Context> {
+        match self {
+            Self::Context(context) | Self::FoundMore(context) => Some(context),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Debug for ChatEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

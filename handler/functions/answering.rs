@@ -104,11 +104,8 @@ async fn open_turn(
 
 /// Whether a caller may still read everything that an answer of before was made of.
 async fn may_be_shown(app: &App, principal: &Principal, events: &[ChatEvent]) -> Result<bool> {
-    let contexts = events.iter().filter_map(|event| match event {
-        ChatEvent::Context(context) => Some(&context.passages),
-        _ => None,
-    });
-    let documents: BTreeSet<&DocumentId> = contexts.flatten().map(|cited| &cited.passage.document_id).collect();
+    let shown = events.iter().filter_map(ChatEvent::found).flat_map(|context| &context.passages);
+    let documents: BTreeSet<&DocumentId> = shown.map(|cited| &cited.passage.document_id).collect();
     for document in documents {
         let row = app.ingest.ledger.get(document).await?;
         if row.is_none_or(|row| row.state == State::Deleted || !principal.may_read(&row.readers)) {

@@ -556,3 +556,27 @@ async fn a_turn_is_kept_with_what_it_came_from() {
     assert_eq!(kept["turns"][0]["provenance"]["is_rewritten"], false);
     assert!(provenance["prompt_version"].as_str().is_some_and(|version| version.len() == 12));
 }
+
+#[tokio::test]
+async fn a_repeated_request_is_not_given_what_a_tool_found_once_it_is_gone() {
+    let (fake, test) = start(&[]).await;
+    let ask = async || {
+        let mut request = post_json(
+            "/api/chat",
+            json!({ "message": QUESTION, "filter": {"documents": ["ferry.md", "prices/tickets.md"]} }).to_string(),
+        );
+        request.headers_mut().insert("idempotency-key", "once".parse().unwrap());
+        let answer = test.send(request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()["response"].as_str().unwrap().to_owned()
+    };
+    fake.push(Script::new(&[]).calling(&[("search_documents", r#"{"query": "what a grown-up pays"}"#)]));
+    fake.push(Script::new(&["The ferry to Lindesvik leaves at nine [1]. A grown-up pays 42 crowns [2]."]));
+    let first = ask().await;
+    assert!(first.contains("42 crowns"), "{first}");
+    assert_eq!(ask().await, first, "the same request again is the same answer");
+    test.delete("prices/tickets.md");
+    test.sync("prices/tickets.md").await;
+    fake.push(Script::new(&["The ferry to Lindesvik leaves at nine [1]."]));
+    assert!(!ask().await.contains("42 crowns"), "what it found is not there any more");
+}

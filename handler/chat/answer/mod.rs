@@ -159,10 +159,10 @@ fn words<'a>(
     analyze: &Analyze<'_>,
     deadline: Instant,
 ) -> Option<BoxStream<'a, Result<Said>>> {
-    let passages = found.context.passages.clone();
     match &chat.model {
         ChatModel::Extractive if is_enough => quoted(request, found, analyze),
         ChatModel::OpenAi(model) if is_enough || chat.settings.tool_rounds > 0 && model.takes_tools() => {
+            let passages = found.context.passages.clone();
             let task = Task { chat, principal, request, history, passages, is_enough, deadline };
             Some(agent::run(model, task).boxed())
         }

@@ -246,7 +246,14 @@ fn object_of(arguments: &str) -> Result<Map<String, Value>> {
 
 /// Whether another call may do better.
 fn is_of_the_call(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::InvalidRequest | ErrorKind::InvalidName | ErrorKind::NotFound | ErrorKind::QuotaExceeded)
+    matches!(
+        kind,
+        ErrorKind::InvalidRequest
+            | ErrorKind::InvalidName
+            | ErrorKind::NotFound
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::ActionNotAllowed
+    )
 }
 
 /// There is no such document, or not for whoever asks.

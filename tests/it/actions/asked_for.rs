@@ -60,3 +60,23 @@ async fn what_a_model_proposes_a_person_confirms() {
     assert_eq!((hooks.calls().len(), audit(&test).await.len()), (1, 3));
     test.send(post_json("/api/actions/0/confirm", "")).await.assert_problem("not-found");
 }
+
+#[tokio::test]
+async fn a_proposal_that_is_not_allowed_ends_no_answer() {
+    let (model, hooks) = (FakeOpenAi::start().await, HookSink::start(Habit::Take).await);
+    let (url, hook) = (model.url(), hooks.url("/"));
+    let test = TestApp::with(&[
+        ("OPENAI_BASE_URL", &url),
+        ("OPENAI_MODEL", "chat"),
+        ("ACTIONS", "send_email"),
+        ("ACTION_WEBHOOK_URL", &hook),
+        ("MAIL_ALLOWED_DOMAINS", "contoso.com"),
+    ]);
+    test.ingest("ferry.md", "# Ferry\n\nThe ferry leaves at nine.\n").await;
+    let mail = r#"{"to": ["eve@evil.example"], "subject": "s", "body": "b"}"#;
+    let answer = asked(&model, &test, "send_email", mail).await;
+    assert!(answer["response"].as_str().unwrap().starts_with("The ferry leaves at nine"), "{answer}");
+    let call = &answer["function_calls"][0];
+    assert_eq!((&call["is_error"], call.get("proposal")), (&json!(true), None), "{answer}");
+    assert_eq!(hooks.calls().len(), 0);
+}
