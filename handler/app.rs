@@ -39,6 +39,7 @@ use crate::models::ChatModel;
 use crate::models::embedding::EmbeddingModel;
 use crate::models::openai::{OpenAiEmbeddings, OpenAiModel};
 use crate::models::rerank::Reranker;
+use crate::privacy::Privacy;
 use crate::stores::blobs::BlobStore;
 use crate::stores::blobs::azure::AzureBlobs;
 use crate::stores::blobs::local::LocalBlobs;
@@ -155,6 +156,19 @@ impl App {
             redis,
             clock,
         })
+    }
+
+    /// Where something about people is kept.
+    pub fn privacy(&self) -> Privacy<'_> {
+        Privacy {
+            conversations: &self.conversations,
+            actions: &self.actions,
+            ingest: &self.ingest,
+            index: &self.index,
+            audit: &self.audit,
+            budget: self.budget.as_ref(),
+            records: &self.records,
+        }
     }
 
     /// The longest that maintenance may work, so that it can still say what it did before the invocation must end.

@@ -94,10 +94,10 @@ impl ClientPrincipal {
 /// Whether a request changes nothing, or comes from no page or from one of ours. A browser adds the platform's cookie to what
 /// any page sends.
 fn is_from_here(method: &Method, headers: &HeaderMap) -> bool {
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+    if same_origin::changes_nothing(method) {
         return true;
     }
-    match headers.get("sec-fetch-site") {
+    match headers.get(same_origin::FETCH_SITE) {
         Some(site) => site == "same-origin" || site == "none",
         // Browsers of before say where they come from at least.
         None => same_origin::is_own_page_or_none(headers),

@@ -33,7 +33,7 @@ use self::webhook::Webhook;
 use crate::chat::Chat;
 use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
-use crate::stores::records::{Precondition, Record};
+use crate::stores::records::{Precondition, Record, clear};
 
 /// How long a proposal waits to be decided.
 const OPEN: Duration = Duration::from_secs(3_600);
@@ -83,9 +83,6 @@ pub struct Actions {
     chat: Arc<Chat>,
     reports: Reports,
 }
-
-/// Records that are looked at at once.
-const ERASED_AT_ONCE: usize = 100;
 
 impl Actions {
     /// Actions that were proposed, with the chat that finds what reports are made of, and where reports are kept.
@@ -168,16 +165,8 @@ impl Actions {
 
     /// Erases all of a principal's, reports too; how many actions that were.
     pub async fn erase(&self, principal: &Principal) -> Result<usize> {
-        let (partition, mut erased) = (partition_of(principal), 0);
-        loop {
-            let page = self.proposals.records.list(&partition, None, ERASED_AT_ONCE).await?;
-            if page.records.is_empty() {
-                return self.reports.erase(principal).await.map(|()| erased);
-            }
-            for record in page.records {
-                erased += usize::from(self.proposals.records.delete(&partition, &record.id).await?);
-            }
-        }
+        let erased = clear(self.proposals.records.as_ref(), &partition_of(principal)).await?;
+        self.reports.erase(principal).await.map(|()| erased)
     }
 
     /// The reports of a principal.

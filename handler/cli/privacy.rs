@@ -10,7 +10,6 @@ use crate::app::App;
 use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::reconcile::COLLECT_GRACE;
-use crate::privacy::Privacy;
 
 #[derive(Args)]
 pub(super) struct PrivacyArgs {
@@ -61,15 +60,7 @@ restore from such a backup, erase again: the audit has a `person.erased` for eac
 
 /// Prints or erases.
 pub(super) async fn run(app: &App, args: PrivacyArgs, json: bool) -> Result<ExitCode> {
-    let privacy = Privacy {
-        conversations: &app.conversations,
-        actions: &app.actions,
-        ingest: &app.ingest,
-        index: &app.index,
-        audit: &app.audit,
-        budget: app.budget.as_ref(),
-        records: &app.records,
-    };
+    let privacy = app.privacy();
     match args.action {
         Action::Export(who) => {
             privacy.export(&who.principal()?, |item| println!("{}", json!(item))).await?;

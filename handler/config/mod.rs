@@ -5,7 +5,9 @@ mod access;
 mod actions;
 mod address;
 mod cache;
+mod chat;
 mod identity;
+mod ingest;
 mod limits;
 mod models;
 mod records;
@@ -32,16 +34,12 @@ use crate::access::limits::LimitSettings;
 use crate::actions::ActionSettings;
 use crate::chat::Prices;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
-use crate::document::Principal;
 use crate::identity::Identity;
 use crate::index::azure_search::AzureSearchSettings;
 use crate::index::rank::RankSettings;
 use crate::index::segments::analyze::StemmerLanguage;
-use crate::ingest::chunk::ChunkSettings;
 use crate::ingest::extract::ExtractSettings;
-use crate::ingest::formats::ExtractLimits;
 use crate::ingest::pipeline::IngestSettings;
-use crate::ingest::rights::{RightsSettings, folder_rules};
 use crate::key_vault::VaultSecret;
 use crate::models::openai::{EmbeddingSettings, OpenAiSettings};
 use crate::models::rerank::RerankSettings;
@@ -61,9 +59,6 @@ pub const PLATFORM_VARIABLES: &[&str] = &[
     "WEBSITE_AUTH_ENABLED",
     "WEBSITE_HOSTNAME",
 ];
-
-/// CPU seconds for each second that reading a document may take: it may use two threads at most.
-const CPU_PER_WALL: u64 = 1;
 
 /// Where blobs are.
 #[derive(Clone, Debug)]
@@ -225,10 +220,10 @@ impl Config {
             backup_keep: bounded(&mut reader, "BACKUP_KEEP", 0, 10_000),
             language,
             index_refresh,
-            ranking: rank_settings(&mut reader),
-            extract: extract_settings(&mut reader, program),
-            ingest: ingest_settings(&mut reader, invocation_timeout),
-            fetch_ports: fetch_ports(&mut reader),
+            ranking: chat::ranking(&mut reader),
+            extract: ingest::extract(&mut reader, program),
+            ingest: ingest::settings(&mut reader, invocation_timeout),
+            fetch_ports: ingest::fetch_ports(&mut reader),
             search: search::service(&mut reader, &credential, language, index_refresh),
             limits: limits::settings(&mut reader, host_port.is_some()),
             token_budget: reader.number("TOKEN_BUDGET_PER_DAY", 0, u64::MAX),
@@ -239,18 +234,18 @@ impl Config {
             embedding_price: models::embedding_price(&mut reader),
             rerank: models::rerank(&mut reader),
             conversation_time: Duration::from_secs(reader.number("CONVERSATION_DAYS", 0, 3_650) * 86_400),
-            example_questions: example_questions(&reader),
+            example_questions: chat::example_questions(&reader),
             chat_passages: bounded(&mut reader, "CHAT_PASSAGES", 1, 50),
             max_message_chars,
             strict_input: switch(&mut reader, "STRICT_INPUT"),
             max_answer_tokens: u32::try_from(reader.number("MAX_ANSWER_TOKENS", 1, 100_000)).unwrap_or(u32::MAX),
-            chat_context_tokens: context_tokens(&mut reader),
+            chat_context_tokens: chat::context_tokens(&mut reader),
             rewrites_questions: switch(&mut reader, "REWRITE_QUESTIONS"),
-            tool_rounds: tool_rounds(&mut reader),
+            tool_rounds: chat::tool_rounds(&mut reader),
             chat_prices: models::chat_prices(&mut reader),
             evidence_threshold: fraction(&mut reader, "EVIDENCE_THRESHOLD", 0.5, 0.0..=1.0),
-            evidence_similarity: evidence_similarity(&mut reader),
-            links: links(&mut reader),
+            evidence_similarity: chat::evidence_similarity(&mut reader),
+            links: chat::links(&mut reader),
             answer_timeout,
             invocation_timeout,
             max_invocation_bytes: bounded(&mut reader, "MAX_INVOCATION_SIZE", 1 << 10, 1 << 32),
@@ -283,11 +278,6 @@ fn is_production(reader: &Reader<'_>) -> bool {
     reader.text("ENVIRONMENT").as_deref() == Some("prod")
 }
 
-fn example_questions(reader: &Reader<'_>) -> Vec<String> {
-    let text = reader.text("EXAMPLE_QUESTIONS").unwrap_or_default();
-    text.split(';').map(str::trim).filter(|question| !question.is_empty()).map(str::to_owned).collect()
-}
-
 fn host_port(reader: &mut Reader<'_>) -> Option<u16> {
     let text = reader.text("FUNCTIONS_CUSTOMHANDLER_PORT")?;
     match text.parse() {
@@ -308,84 +298,6 @@ fn data_folder(reader: &Reader<'_>, under_host: bool) -> PathBuf {
     }
 }
 
-fn extract_settings(reader: &mut Reader<'_>, program: PathBuf) -> ExtractSettings {
-    let seconds = reader.number("EXTRACT_TIMEOUT_SECONDS", 1, 3_600);
-    ExtractSettings {
-        program,
-        max_workers: bounded(reader, "MAX_WORKERS", 1, 1_024),
-        memory_bytes: reader.number("EXTRACT_MEMORY_MB", 64, 1 << 20) << 20,
-        cpu_seconds: seconds * CPU_PER_WALL,
-        wall: Duration::from_secs(seconds),
-        limits: ExtractLimits::new(
-            u32::try_from(reader.number("MAX_DOCUMENT_PAGES", 1, 1_000_000)).unwrap_or(u32::MAX),
-            bounded(reader, "MAX_DOCUMENT_TEXT", 1 << 10, 1 << 30),
-        ),
-    }
-}
-
-fn ingest_settings(reader: &mut Reader<'_>, lease: Duration) -> IngestSettings {
-    let tokens = bounded(reader, "CHUNK_TOKENS", 20, 8_000);
-    let overlap_tokens = bounded(reader, "CHUNK_OVERLAP_TOKENS", 0, 4_000);
-    if overlap_tokens * 2 > tokens {
-        reader.problem("CHUNK_OVERLAP_TOKENS", "must be at most half of CHUNK_TOKENS");
-    }
-    IngestSettings {
-        max_document_bytes: reader.number("MAX_DOCUMENT_SIZE", 1, 1 << 32),
-        max_attempts: u32::try_from(reader.number("MAX_DOCUMENT_ATTEMPTS", 1, 100)).unwrap_or(u32::MAX),
-        max_documents_per_owner: reader.number("MAX_DOCUMENTS_PER_USER", 1, u64::MAX),
-        rights: rights_settings(reader),
-        chunk: ChunkSettings { tokens, overlap_tokens },
-        lease,
-    }
-}
-
-fn rights_settings(reader: &mut Reader<'_>) -> RightsSettings {
-    let rules = folder_rules(&reader.text("FOLDER_RIGHTS").unwrap_or_default());
-    let folders = reader.accept("FOLDER_RIGHTS", rules).unwrap_or_default();
-    let default_readers = match reader.text("DEFAULT_READERS").as_deref() {
-        // What nobody thought of is for nobody where it matters.
-        None if is_production(reader) => Vec::new(),
-        None | Some("everyone") => vec![Principal::EVERYONE.to_owned()],
-        Some("nobody") => Vec::new(),
-        _ => {
-            reader.problem("DEFAULT_READERS", "must be everyone or nobody");
-            Vec::new()
-        }
-    };
-    RightsSettings { folders, default_readers }
-}
-
-fn fetch_ports(reader: &mut Reader<'_>) -> Vec<u16> {
-    let text = reader.text("FETCH_PORTS").unwrap_or_default();
-    let ports: Result<Vec<u16>, _> = text.split(',').map(|port| port.trim().parse()).collect();
-    ports.unwrap_or_else(|_| {
-        reader.problem("FETCH_PORTS", "must be ports with commas between them");
-        Vec::new()
-    })
-}
-
-fn links(reader: &mut Reader<'_>) -> LinkAllowlist {
-    let list = LinkAllowlist::parse(&reader.text("LINK_ALLOWLIST").unwrap_or_default());
-    list.unwrap_or_else(|sentence| {
-        reader.problem("LINK_ALLOWLIST", sentence);
-        LinkAllowlist::default()
-    })
-}
-
-/// Instructions and a passage need room beside the answer.
-fn context_tokens(reader: &mut Reader<'_>) -> usize {
-    let tokens = reader.number("CHAT_CONTEXT_TOKENS", 2_000, 10_000_000);
-    if reader.number("MAX_ANSWER_TOKENS", 1, 100_000) * 2 > tokens {
-        reader.problem("MAX_ANSWER_TOKENS", "must be at most half of CHAT_CONTEXT_TOKENS");
-    }
-    usize::try_from(tokens).unwrap_or(usize::MAX)
-}
-
-fn tool_rounds(reader: &mut Reader<'_>) -> usize {
-    let rounds = bounded(reader, "MAX_TOOL_ROUNDS", 1, 10);
-    if switch(reader, "TOOLS") { rounds } else { 0 }
-}
-
 /// Where nobody signs in there is nobody to note.
 fn audit_answers(reader: &mut Reader<'_>) -> bool {
     match reader.text("AUDIT_ANSWERS") {
@@ -403,21 +315,6 @@ fn switch(reader: &mut Reader<'_>, name: &'static str) -> bool {
             reader.problem(name, "must be on or off");
             false
         }
-    }
-}
-
-fn evidence_similarity(reader: &mut Reader<'_>) -> Option<f32> {
-    reader.text("EVIDENCE_SIMILARITY")?;
-    Some(fraction(reader, "EVIDENCE_SIMILARITY", 1.0, 0.0..=1.0))
-}
-
-fn rank_settings(reader: &mut Reader<'_>) -> RankSettings {
-    let usual = RankSettings::default();
-    RankSettings {
-        words_weight: fraction(reader, "RETRIEVAL_WORDS_WEIGHT", usual.words_weight, 0.0..=100.0),
-        vectors_weight: fraction(reader, "RETRIEVAL_VECTORS_WEIGHT", usual.vectors_weight, 0.0..=100.0),
-        over_sampling: fraction(reader, "VECTOR_OVER_SAMPLING", usual.over_sampling, 0.0..=10.0),
-        ..usual
     }
 }
 

@@ -4,6 +4,7 @@ use super::feedback::{Feedback, PARTITION, by};
 use super::{Conversations, PAGE, list_of, read};
 use crate::document::Principal;
 use crate::error::Result;
+use crate::stores::records::clear;
 
 impl Conversations {
     /// Erases every record of a person's conversations, with turns that a stopped deletion left behind and answers that were
@@ -17,15 +18,7 @@ impl Conversations {
         };
         let mut erased = 0;
         for partition in self.records.partitions().await?.into_iter().filter(is_theirs) {
-            loop {
-                let page = self.records.list(&partition, None, PAGE).await?;
-                if page.records.is_empty() {
-                    break;
-                }
-                for record in page.records {
-                    erased += usize::from(self.records.delete(&partition, &record.id).await?);
-                }
-            }
+            erased += clear(self.records.as_ref(), &partition).await?;
         }
         Ok(erased)
     }

@@ -24,7 +24,7 @@ use crate::chat::{Role, Turn};
 use crate::clock::Clock;
 use crate::document::Principal;
 use crate::error::{Error, ErrorKind, Result};
-use crate::stores::records::{Precondition, Record, RecordStore};
+use crate::stores::records::{Precondition, Record, RecordStore, clear};
 
 /// Turns of one conversation.
 const MOST_TURNS: u32 = 1_000;
@@ -140,16 +140,7 @@ impl Conversations {
         if !self.records.delete(&list_of(principal), id.as_str()).await? {
             return Err(unknown());
         }
-        let partition = turns_of(principal, id);
-        loop {
-            let page = self.records.list(&partition, None, PAGE).await?;
-            if page.records.is_empty() {
-                return Ok(());
-            }
-            for record in page.records {
-                self.records.delete(&partition, &record.id).await?;
-            }
-        }
+        clear(self.records.as_ref(), &turns_of(principal, id)).await.map(|_| ())
     }
 
     /// What was said in a conversation, oldest first, without turns that have no whole answer; at most the last `turns`.

@@ -11,8 +11,9 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answering;
+use super::parameters::Part;
 use super::routes::Routes;
+use super::{answering, parameters};
 use crate::access::Need;
 use crate::access::budget::Reservation;
 use crate::actions::{Action, ActionState};
@@ -20,7 +21,7 @@ use crate::app::App;
 use crate::chat::ChatRequest;
 use crate::chat::question::Question;
 use crate::document::Principal;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
 
@@ -36,16 +37,6 @@ const EXAMPLE: &str = "{\"action_type\": \"create_task\", \"parameters\": {…}}
 pub(super) struct Proposal {
     action_type: String,
     parameters: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListRequest {
-    limit: Option<usize>,
-    after: Option<String>,
-    /// The host's key may be in the query; it is nobody's business here.
-    #[serde(rename = "code")]
-    _code: Option<String>,
 }
 
 /// The function's routes.
@@ -80,7 +71,7 @@ async fn confirm(
     action: Result<Path<String>, PathRejection>,
 ) -> Response {
     let confirmed = async {
-        let name = raw(action);
+        let name = parameters::id(action);
         let reserved = set_aside(&app, &principal, &name).await?;
         let confirmed = app.actions.confirm(&principal, &name).await;
         if let Some(reserved) = reserved {
@@ -114,7 +105,7 @@ async fn reject(
     Extension(principal): Extension<Principal>,
     action: Result<Path<String>, PathRejection>,
 ) -> Response {
-    problem::answer(app.actions.reject(&principal, &raw(action)).await.map(told), &id.0)
+    problem::answer(app.actions.reject(&principal, &parameters::id(action)).await.map(told), &id.0)
 }
 
 async fn look(
@@ -123,21 +114,17 @@ async fn look(
     Extension(principal): Extension<Principal>,
     action: Result<Path<String>, PathRejection>,
 ) -> Response {
-    problem::answer(app.actions.get(&principal, &raw(action)).await.map(Json), &id.0)
+    problem::answer(app.actions.get(&principal, &parameters::id(action)).await.map(Json), &id.0)
 }
 
 async fn list(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
     Extension(principal): Extension<Principal>,
-    query: Result<Query<ListRequest>, QueryRejection>,
+    query: Result<Query<Part>, QueryRejection>,
 ) -> Response {
     let listed = async {
-        let Query(query) = query.map_err(|_| {
-            Error::new(ErrorKind::InvalidRequest, "the query knows `limit`, a whole number, and `after`, a text")
-        })?;
-        let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE);
-        let after = query.after.filter(|after| !after.is_empty());
+        let (after, limit) = Part::read(query, PAGE)?;
         app.actions.list(&principal, after.as_deref(), limit).await.map(Json)
     };
     problem::answer(listed.await, &id.0)
@@ -147,9 +134,4 @@ async fn list(
 fn told(action: Action) -> impl IntoResponse {
     let status = if action.state == ActionState::Running { StatusCode::ACCEPTED } else { StatusCode::OK };
     (status, Json(action))
-}
-
-/// An id that no text could be is as unknown as one that nobody has.
-fn raw(id: Result<Path<String>, PathRejection>) -> String {
-    id.map(|Path(id)| id).unwrap_or_default()
 }

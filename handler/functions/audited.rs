@@ -112,13 +112,12 @@ struct Shown {
 
 impl Shown {
     fn take(&mut self, event: &ChatEvent) {
-        match event {
-            ChatEvent::Context(context) | ChatEvent::FoundMore(context) => self.found(context),
-            ChatEvent::Done(done) => {
-                self.cited = done.citations.iter().map(|citation| citation.passage_id.clone()).collect();
-                self.model = Some(done.model.clone());
-            }
-            _ => {}
+        if let Some(context) = event.found() {
+            self.found(context);
+        }
+        if let ChatEvent::Done(done) = event {
+            self.cited = done.citations.iter().map(|citation| citation.passage_id.clone()).collect();
+            self.model = Some(done.model.clone());
         }
     }
 

@@ -10,12 +10,13 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::parameters::{self, Part};
 use super::routes::Routes;
 use crate::access::Need;
 use crate::app::App;
 use crate::conversations::ConversationId;
 use crate::document::Principal;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::host::problem;
 use crate::host::server::{RequestId, read_json};
 
@@ -34,16 +35,6 @@ pub fn routes() -> Routes {
         .get("/api/conversations/{id}/export", Need::Read, export)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListRequest {
-    limit: Option<usize>,
-    after: Option<String>,
-    /// The host's key may be in the query; it is nobody's business here.
-    #[serde(rename = "code")]
-    _code: Option<String>,
-}
-
 #[derive(utoipa::ToSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RenameRequest {
@@ -54,14 +45,10 @@ async fn list(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
     Extension(principal): Extension<Principal>,
-    query: Result<Query<ListRequest>, QueryRejection>,
+    query: Result<Query<Part>, QueryRejection>,
 ) -> Response {
     let listed = async {
-        let Query(query) = query.map_err(|_| {
-            Error::new(ErrorKind::InvalidRequest, "the query knows `limit`, a whole number, and `after`, a text")
-        })?;
-        let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE);
-        let after = query.after.filter(|after| !after.is_empty());
+        let (after, limit) = Part::read(query, PAGE)?;
         app.conversations.list(&principal, after.as_deref(), limit).await.map(Json)
     };
     problem::answer(listed.await, &id.0)
@@ -126,7 +113,6 @@ async fn whole(app: &App, principal: &Principal, id: &ConversationId) -> Result<
     Ok(json!({ "conversation": conversation, "turns": turns }))
 }
 
-/// An id that no text could be is as unknown as one that nobody has.
 fn known(id: Result<Path<String>, PathRejection>) -> Result<ConversationId> {
-    ConversationId::parse(&id.map(|Path(id)| id).unwrap_or_default())
+    ConversationId::parse(&parameters::id(id))
 }

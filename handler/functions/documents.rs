@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::routes::Routes;
 use super::upload::upload;
-use super::{audited, originals};
+use super::{audited, originals, parameters};
 use crate::access::Need;
 use crate::app::App;
 use crate::document::{DocumentId, Passage, Principal, Role};
@@ -145,7 +145,7 @@ fn may_change(principal: &Principal, row: &LedgerRow) -> Result<()> {
 
 /// The row of a document that is there and that the caller may know of. Any other is as absent as one that never was.
 async fn existing(app: &App, principal: &Principal, raw: Result<Path<String>, PathRejection>) -> Result<LedgerRow> {
-    row_of(app, principal, &raw.map(|Path(raw)| raw).unwrap_or_default()).await
+    row_of(app, principal, &parameters::id(raw)).await
 }
 
 /// The same of an id that may be any text.

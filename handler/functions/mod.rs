@@ -4,6 +4,7 @@
 pub mod actions;
 pub mod answering;
 pub mod api_docs;
+mod attachment;
 pub mod audited;
 pub mod azure_samples;
 pub mod backup;
@@ -24,6 +25,7 @@ pub mod openai_chat;
 pub mod openai_models;
 pub mod openapi;
 mod originals;
+mod parameters;
 pub mod protected_resource;
 pub mod reports;
 pub mod routes;

@@ -8,11 +8,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use super::documents::row_of;
 use super::routes::Routes;
+use super::{attachment, parameters};
 use crate::access::Need;
 use crate::app::App;
 use crate::document::{DocumentName, Passage, Principal};
@@ -32,8 +32,6 @@ const CONTENT_POLICY: &str = "default-src 'none'; sandbox";
 const PICTURE_POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox";
 /// How far down a page the marked words begin, from 0 to 1.
 const MARKED_AT: HeaderName = HeaderName::from_static("x-marked-at");
-/// What stands for itself in the name of a download (RFC 8187).
-const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,13 +72,12 @@ async fn content(
     document: Result<Path<String>, PathRejection>,
 ) -> Response {
     let found = async {
-        let row = row_of(&app, &principal, &document.map(|Path(raw)| raw).unwrap_or_default()).await?;
+        let row = row_of(&app, &principal, &parameters::id(document)).await?;
         let blob = app.ingest.original(&row, &principal).await?;
         let name = DocumentName::parse(&row.name)?;
-        let disposition = format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(name.file_name(), ATTRIBUTE));
         let kind =
             [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY)];
-        Ok((kind, [(header::CONTENT_DISPOSITION, disposition)], blob.bytes))
+        Ok((kind, [attachment::named(name.file_name())], blob.bytes))
     };
     problem::answer(found.await, &id.0)
 }

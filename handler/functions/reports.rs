@@ -8,9 +8,9 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::routes::Routes;
+use super::{attachment, parameters};
 use crate::access::Need;
 use crate::app::App;
 use crate::document::Principal;
@@ -19,8 +19,6 @@ use crate::host::server::RequestId;
 
 /// Nothing that a report brings runs or loads, should somebody open it here.
 const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
-/// What stands for itself in the name of a download (RFC 8187).
-const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 /// Characters of that name.
 const NAME_CHARS: usize = 100;
 
@@ -36,14 +34,13 @@ async fn download(
     report: Result<Path<String>, PathRejection>,
 ) -> Response {
     let found = async {
-        let kept = app.actions.reports().get(&principal, &raw(report)).await?;
+        let kept = app.actions.reports().get(&principal, &parameters::id(report)).await?;
         let (_, extension) = kept.format.name_and_extension();
         let name = format!("{}.{extension}", kept.title.chars().take(NAME_CHARS).collect::<String>().replace('/', "-"));
-        let disposition = format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(&name, ATTRIBUTE));
         let head = [
             (header::CONTENT_TYPE, kept.format.media_type().to_owned()),
             (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY.to_owned()),
-            (header::CONTENT_DISPOSITION, disposition),
+            attachment::named(&name),
         ];
         Ok((head, kept.bytes))
     };
@@ -56,11 +53,6 @@ async fn delete(
     Extension(principal): Extension<Principal>,
     report: Result<Path<String>, PathRejection>,
 ) -> Response {
-    let deleted = app.actions.reports().delete(&principal, &raw(report)).await;
+    let deleted = app.actions.reports().delete(&principal, &parameters::id(report)).await;
     problem::answer(deleted.map(|()| StatusCode::NO_CONTENT), &id.0)
-}
-
-/// An id that no text could be is as unknown as one that nobody has.
-fn raw(id: Result<Path<String>, PathRejection>) -> String {
-    id.map(|Path(id)| id).unwrap_or_default()
 }

@@ -15,7 +15,7 @@ use super::server::RequestId;
 use crate::error::{Error, ErrorKind};
 
 /// What browsers say of where a request comes from (Fetch Metadata).
-const FETCH_SITE: &str = "sec-fetch-site";
+pub const FETCH_SITE: &str = "sec-fetch-site";
 
 /// Lets a request through that comes from no page, from a page of this very server, or from one of `origins`; on a loopback
 /// address it must also have been sent to a loopback name.
@@ -29,11 +29,15 @@ pub async fn guard(listening: SocketAddr, origins: &[HeaderValue], request: Requ
 /// Lets a request through that changes nothing, or that no page of another site made, but for those of `origins`. This holds
 /// under any name that the server may have.
 pub async fn guard_changes(origins: &[HeaderValue], request: Request, next: Next) -> Response {
-    let is_reading = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if is_reading || !is_foreign_page(request.headers(), origins) {
+    if changes_nothing(request.method()) || !is_foreign_page(request.headers(), origins) {
         return next.run(request).await;
     }
     refuse(&request)
+}
+
+/// Whether requests of a method change nothing.
+pub fn changes_nothing(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 fn is_foreign_page(headers: &HeaderMap, origins: &[HeaderValue]) -> bool {

@@ -87,6 +87,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ingest",
             "index",
             "models",
+            "privacy",
             "stores",
         ],
     ),

@@ -15,23 +15,10 @@ use knowledge_worker::conversations::ConversationId;
 use knowledge_worker::conversations::feedback::Rating;
 use knowledge_worker::document::Principal;
 use knowledge_worker::ingest::intake::Submission;
-use knowledge_worker::privacy::Privacy;
 use serde_json::json;
 
 use crate::support::app::{TestApp, document_name};
 use crate::support::process::Place;
-
-fn privacy(app: &App) -> Privacy<'_> {
-    Privacy {
-        conversations: &app.conversations,
-        actions: &app.actions,
-        ingest: &app.ingest,
-        index: &app.index,
-        audit: &app.audit,
-        budget: app.budget.as_ref(),
-        records: &app.records,
-    }
-}
 
 /// Somebody uploads, asks, rates and proposes; each time the mark is in the words.
 async fn live(test: &TestApp, who: &Principal, mark: &str) {
@@ -56,7 +43,7 @@ async fn live(test: &TestApp, who: &Principal, mark: &str) {
 
 async fn kinds(app: &App, who: &Principal) -> Vec<&'static str> {
     let mut kinds = Vec::new();
-    privacy(app).export(who, |item| kinds.push(item.kind)).await.unwrap();
+    app.privacy().export(who, |item| kinds.push(item.kind)).await.unwrap();
     kinds
 }
 
@@ -100,7 +87,7 @@ async fn everything_of_a_person_comes_out_and_nothing_stays_and_others_are_left_
     holding(&test.data(), "Quokkamarmalade", &mut before);
     assert!(before.iter().any(|file| file.contains("records.db")), "{before:?}");
 
-    let erased = privacy(&test.app).erase(&ann, false, Duration::ZERO).await.unwrap();
+    let erased = test.app.privacy().erase(&ann, false, Duration::ZERO).await.unwrap();
     assert_eq!((erased.feedback, erased.actions, erased.documents, erased.segments), (1, 1, 1, 1), "{erased:?}");
     assert!(erased.conversation_records >= 2);
     assert_eq!(kinds(&test.app, &ann).await, ["audit"], "the audit stays, and holds no words");
@@ -114,7 +101,7 @@ async fn everything_of_a_person_comes_out_and_nothing_stays_and_others_are_left_
     }
     assert_eq!(after, Vec::<String>::new(), "what was written, asked, said and proposed is in no file");
 
-    let again = privacy(&test.app).erase(&ann, false, Duration::ZERO).await.unwrap();
+    let again = test.app.privacy().erase(&ann, false, Duration::ZERO).await.unwrap();
     assert_eq!(again, Default::default(), "a second time there is nothing to do");
 }
 

@@ -46,6 +46,21 @@ pub struct RecordPage {
     pub next: Option<String>,
 }
 
+/// Deletes every record of a partition; how many there were.
+pub async fn clear(store: &dyn RecordStore, partition: &str) -> Result<usize> {
+    const AT_ONCE: usize = 100;
+    let mut deleted = 0;
+    loop {
+        let page = store.list(partition, None, AT_ONCE).await?;
+        if page.records.is_empty() {
+            return Ok(deleted);
+        }
+        for record in page.records {
+            deleted += usize::from(store.delete(partition, &record.id).await?);
+        }
+    }
+}
+
 /// The contract of every record store.
 ///
 /// A put is durable when it returns. An expired record is as absent as one that never was. A failed precondition is
