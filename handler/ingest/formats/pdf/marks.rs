@@ -3,12 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use hayro_interpret::font::GlyphRun;
-use hayro_interpret::hayro_cmap::WritingMode;
-use hayro_interpret::kurbo::{BezPath, Point, Rect};
-use hayro_interpret::{BlendMode, ClipPath, Device, DrawMode, DrawProps, Image, ImageDrawProps, SoftMask};
+use hayro_interpret::kurbo::{Point, Rect};
 
-use crate::ingest::formats::pdf::device::{Place, spell};
+use super::interpreter::{Listener, Run};
+use super::place::Place;
 
 /// Glyphs of a page that are looked at; no page that people read has nearly as many.
 const MOST_GLYPHS: usize = 200_000;
@@ -19,15 +17,14 @@ const PLACES: usize = 8;
 
 /// The letters of a page with their places, in the order in which they are drawn.
 #[derive(Default)]
-pub struct LetterDevice {
+pub struct LetterCollector {
     letters: Vec<(char, usize)>,
     boxes: Vec<Rect>,
     /// The glyphs that are signs: no letters, and no spaces.
     signs: HashSet<usize>,
-    spelled: String,
 }
 
-impl LetterDevice {
+impl LetterCollector {
     /// The places of the passage's letters, put together to one for each stretch of a line: of all of it, and of the letters
     /// from `from` to `to`, counted in characters.
     pub fn find(&self, passage: &str, from: usize, to: usize) -> (Vec<Rect>, Vec<Rect>) {
@@ -131,36 +128,26 @@ fn comparable(c: char) -> Option<char> {
     c.is_alphanumeric().then(|| c.to_lowercase().next()).flatten()
 }
 
-impl<'a> Device<'a> for LetterDevice {
-    fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, _: &DrawMode) {
-        let is_vertical = run.writing_mode() == WritingMode::Vertical;
-        for glyph in run.glyphs() {
+impl Listener for LetterCollector {
+    fn run(&mut self, run: &Run<'_>) {
+        for (glyph, place) in run.glyphs.iter().zip(Place::all(run)) {
             if self.boxes.len() >= MOST_GLYPHS {
                 return;
             }
-            let place = Place::of(glyph, props.transform * glyph.transform(), is_vertical);
-            let area = place.area();
-            if !spell(glyph, &mut self.spelled) || !area.is_finite() {
+            let (text, area) = (glyph.known.letters.as_str(), place.area());
+            if text.is_empty() || !area.is_finite() {
                 continue;
             }
             let glyph = self.boxes.len();
             self.boxes.push(area);
-            self.letters.extend(self.spelled.chars().filter_map(comparable).map(|letter| (letter, glyph)));
-            if !self.spelled.chars().any(|c| c.is_alphanumeric() || c.is_whitespace()) {
+            self.letters.extend(text.chars().filter_map(comparable).map(|letter| (letter, glyph)));
+            if !text.chars().any(|c| c.is_alphanumeric() || c.is_whitespace()) {
                 self.signs.insert(glyph);
             }
         }
     }
 
-    // Drawing that carries no text.
-    fn draw_path(&mut self, _: &BezPath, _: DrawProps<'a>, _: &DrawMode) {}
-    fn push_clip_path(&mut self, _: &ClipPath) {}
-    fn push_clip_rect(&mut self, _: &Rect) {}
-    fn push_transparency_group(&mut self, _: f32, _: Option<SoftMask<'a>>, _: BlendMode) {}
-    fn draw_image(&mut self, _: Image<'a, '_>, _: ImageDrawProps<'a>) {}
-    fn draw_rect(&mut self, _: &Rect, _: DrawProps<'a>, _: &DrawMode) {}
-    fn pop_clip(&mut self) {}
-    fn pop_transparency_group(&mut self) {}
+    fn picture(&mut self) {}
 }
 
 impl Place {

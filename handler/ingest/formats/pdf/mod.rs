@@ -1,30 +1,29 @@
-//! PDF. The interpreter of the hayro crates draws each page on a device of ours that keeps text and where it stands
-//! (`device`); lines and paragraphs are made from the places (`lines`, `paragraph`, `layout`), since a PDF itself knows neither.
+//! PDF. The hayro crates take the file apart and read its fonts; what each page says and where it stands is read off its
+//! content (`interpreter`), and lines and paragraphs are made from the places (`lines`, `paragraph`, `layout`), since a PDF
+//! itself knows neither.
 
 mod accents;
-mod device;
+mod collector;
+mod interpreter;
 mod layout;
 mod lines;
 mod marks;
 pub mod page;
 mod paragraph;
+mod place;
 mod running;
 mod wholeness;
 
 use encoding_rs::{UTF_16BE, UTF_16LE, WINDOWS_1252};
-use hayro_interpret::hayro_syntax::content::TypedIter;
-use hayro_interpret::hayro_syntax::object::dict::keys::CONTENTS;
-use hayro_interpret::hayro_syntax::object::{Array, Stream};
-use hayro_interpret::hayro_syntax::page::Page;
-use hayro_interpret::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
-use hayro_interpret::kurbo::{Affine, Rect};
-use hayro_interpret::{
-    Context, Device, InterpreterCache, InterpreterSettings, RenderContent, interpret, interpret_page,
-};
+use hayro_syntax::object::dict::keys::CONTENTS;
+use hayro_syntax::object::{Array, Stream};
+use hayro_syntax::page::Page;
+use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::formats::blocks::{Blocks, over_text_limit};
-use crate::ingest::formats::pdf::device::TextDevice;
+use crate::ingest::formats::pdf::collector::LineCollector;
+use crate::ingest::formats::pdf::interpreter::{Fonts, Interpreter, Listener};
 use crate::ingest::formats::pdf::lines::Line;
 use crate::ingest::formats::{ExtractLimits, Extracted, Fit, Format};
 
@@ -56,7 +55,7 @@ fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted> {
         let message = format!("the document has {page_count} pages; the limit is {}", limits.max_pages);
         return Err(Error::new(ErrorKind::DocumentOverLimit, message));
     }
-    let drawn = draw_pages(&pdf, limits)?;
+    let drawn = read_pages(&pdf, limits)?;
     if drawn.pages.iter().all(Vec::is_empty) {
         return Err(without_text(&drawn));
     }
@@ -112,35 +111,29 @@ struct Drawn {
     damaged_pages: usize,
 }
 
-fn draw_pages(pdf: &Pdf, limits: &ExtractLimits) -> Result<Drawn> {
-    let cache = InterpreterCache::new();
-    let mut device = TextDevice::new(limits.max_text_bytes);
+fn read_pages(pdf: &Pdf, limits: &ExtractLimits) -> Result<Drawn> {
+    let mut fonts = Fonts::default();
+    let mut collector = LineCollector::new(limits.max_text_bytes);
     let mut pages = Vec::with_capacity(pdf.pages().len());
     let mut damaged_pages = 0;
     for page in pdf.pages().iter() {
         let (width, height) = page.render_dimensions();
-        device.begin_page(f64::from(width), f64::from(height));
-        damaged_pages += usize::from(!draw(page, &cache, &mut device));
-        if device.is_full() {
+        collector.begin_page(f64::from(width), f64::from(height));
+        damaged_pages += usize::from(!read_page(page, &mut fonts, &mut collector));
+        if collector.is_full() {
             return Err(over_text_limit(limits.max_text_bytes));
         }
-        pages.push(device.end_page());
+        pages.push(collector.end_page());
     }
-    let (unreadable_glyphs, pictures) = (device.unreadable_glyphs(), device.pictures());
+    let (unreadable_glyphs, pictures) = (collector.unreadable_glyphs(), collector.pictures());
     Ok(Drawn { pages, unreadable_glyphs, pictures, damaged_pages })
 }
 
-/// Draws one page with its annotations and says whether all of its content could be unpacked. The crate's own way keeps the unpacked content of every page for as long as the
-/// document is open; here it is dropped with the page, so that two thousand pages need no more memory than one.
-fn draw<'a>(page: &Page<'a>, cache: &InterpreterCache<'a>, device: &mut impl Device<'a>) -> bool {
-    let transform = Affine::new(page.initial_transform(true).as_coeffs());
-    let (width, height) = page.render_dimensions();
-    let area = Rect::new(0.0, 0.0, f64::from(width), f64::from(height));
-    let settings = InterpreterSettings { render_content: RenderContent::ANNOTATIONS, ..InterpreterSettings::default() };
-    let mut context = Context::new(transform, area, cache, page.xref(), settings);
+/// Tells a listener what one page says, its annotations included, and says whether all of its content could be unpacked. The
+/// content is dropped with the page, so that two thousand pages need no more memory than one.
+fn read_page<'a>(page: &Page<'a>, fonts: &mut Fonts<'a>, listener: &mut impl Listener) -> bool {
     let (content, is_whole) = content_of(page);
-    interpret(TypedIter::new(&content), page.resources(), &mut context, device);
-    interpret_page(page, &mut context, device);
+    Interpreter::new(page, fonts, listener).page(page, &content);
     is_whole
 }
 

@@ -3,14 +3,15 @@
 
 use std::fmt::Write;
 
-use hayro_interpret::hayro_syntax::Pdf;
+use hayro_interpret::InterpreterSettings;
 use hayro_interpret::kurbo::Rect;
-use hayro_interpret::{InterpreterCache, InterpreterSettings};
 use hayro_svg::{RenderCache, SvgRenderSettings, convert};
+use hayro_syntax::Pdf;
 use serde::{Deserialize, Serialize};
 
-use super::marks::LetterDevice;
-use super::{draw, refused};
+use super::interpreter::Fonts;
+use super::marks::LetterCollector;
+use super::{read_page, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::formats::ExtractLimits;
 
@@ -53,9 +54,9 @@ pub fn draw_page(bytes: &[u8], wanted: &PageWanted, limits: &ExtractLimits) -> R
     let mut svg = convert(page, &RenderCache::new(), &InterpreterSettings::default(), &white);
     let mut marked_at = None;
     if let Some(marked) = &wanted.marked {
-        let mut device = LetterDevice::default();
-        draw(page, &InterpreterCache::new(), &mut device);
-        let (all, core) = device.find(&marked.text, marked.from, marked.to);
+        let mut letters = LetterCollector::default();
+        read_page(page, &mut Fonts::default(), &mut letters);
+        let (all, core) = letters.find(&marked.text, marked.from, marked.to);
         let first = if core.is_empty() { &all } else { &core };
         let top = first.iter().map(|place| place.y0).reduce(f64::min);
         marked_at = top.map(|top| (top / f64::from(page.render_dimensions().1)).clamp(0.0, 1.0));

@@ -1,9 +1,9 @@
 //! Whether a PDF is all there. A file that was cut off on its way is read as far as it goes, and whoever looks at it later is
 //! told that it goes no further.
 
-use hayro_interpret::hayro_syntax::Pdf;
-use hayro_interpret::hayro_syntax::object::Dict;
-use hayro_interpret::hayro_syntax::object::dict::keys::{COUNT, PAGES};
+use hayro_syntax::Pdf;
+use hayro_syntax::object::Dict;
+use hayro_syntax::object::dict::keys::{COUNT, PAGES};
 
 /// A whole file ends with these, within this many bytes of its end.
 const END_MARKS: [&[u8]; 2] = [b"%%EOF", b"startxref"];
