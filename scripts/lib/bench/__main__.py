@@ -3,7 +3,7 @@
 CPU and memory are the figures to trust: on a machine that others use too, wall times say more about them than about us.
 
   start    from the start of the process to its answers
-  chat     the cost of an answer while many ask
+  chat     the cost of an answer while many ask, beside a lean Node and a FastAPI service that call the same model
   ingest   reading documents, beside a Python pipeline on the same files
   index    building, opening and searching up to a million passages, beside bm25s and faiss
   cost     requests to storage of a document, a chat and the timer, counted, and a month of them in dollars

@@ -18,10 +18,10 @@ def figure(name: str, value: float, unit: str, goal: float | None = None, least:
     print(json.dumps({"name": name, "value": round(value, 3), "unit": unit, "goal": goal, "ok": ok}), flush=True)
 
 
-def with_samples(program: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+def with_samples(program: pathlib.Path, folder: pathlib.Path, **settings: str) -> pathlib.Path:
     """A data folder in which the sample documents are indexed."""
     data = folder / "data"
-    if handler.ingest(program, data, handler.SAMPLES).wait() != 0:
+    if handler.ingest(program, data, handler.SAMPLES, **settings).wait() != 0:
         raise SystemExit("scripts/bench: the sample documents could not be ingested")
     return data
 
