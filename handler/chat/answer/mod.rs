@@ -86,7 +86,7 @@ fn answer_anew(
         let history = shown(chat, &request, &mut found);
         yield ChatEvent::Context(found.context.clone());
         let analyze = |text: &str| -> Vec<String> { chat.retriever.index().analyze(text).into_iter().map(|token| token.term).collect() };
-        let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| PassageTerms::of(&cited.passage, &analyze)).collect();
+        let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| chat.retriever.terms_of(&cited.passage)).collect();
         let is_enough = is_enough(chat, &found, &terms);
         let words = words(chat, &principal, &request, history, &found, is_enough, &analyze, deadline);
         let mut checker = CitationChecker::new(request.question.as_str(), &analyze, chat.settings.citation_support);

@@ -14,8 +14,9 @@ use tracing::warn;
 use self::recent::Recent;
 use self::reranking::Reranking;
 use crate::cache::{Cache, Key};
+use crate::chat::evidence::{PassageTerms, TermCache};
 use crate::chat::patience::Patience;
-use crate::document::{Embedding, Principal};
+use crate::document::{Embedding, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::filter::Filter;
 use crate::index::{Found, Hit, Index, Query};
@@ -70,6 +71,7 @@ pub struct Retriever {
     questions: Option<Questions>,
     reranking: Option<Reranking>,
     kept: Option<Kept>,
+    terms: TermCache,
 }
 
 /// Where what was found is kept, and for how long.
@@ -100,7 +102,13 @@ impl Retriever {
         let questions =
             embedding.map(|model| Questions { model, recent: Recent::default(), patience: Patience::new(wait) });
         let reranking = reranker.map(|(model, passages)| Reranking::new(model, passages, wait));
-        Self { index, questions, reranking, kept: None }
+        Self { index, questions, reranking, kept: None, terms: TermCache::default() }
+    }
+
+    /// The terms of a passage, as the index would find them.
+    pub fn terms_of(&self, passage: &Passage) -> PassageTerms {
+        let analyze = |text: &str| self.index.analyze(text).into_iter().map(|token| token.term).collect::<Vec<_>>();
+        self.terms.of(passage, &analyze)
     }
 
     /// Keeps what was found for `time`, for whoever may read the same and asks the same of the same index.

@@ -33,8 +33,7 @@ pub(super) async fn run(desk: Desk<'_>, asked: Arguments<'_>, shelf: &mut Shelf)
     let limit = asked.count("top_results", MOST, USUAL)?;
     let retriever = &desk.chat.retriever;
     let (found, _) = retriever.search(desk.principal, query.as_str(), desk.filter, limit).await?;
-    let analyze = |text: &str| retriever.index().analyze(text).into_iter().map(|token| token.term).collect::<Vec<_>>();
-    let terms: Vec<PassageTerms> = found.hits.iter().map(|hit| PassageTerms::of(&hit.passage, &analyze)).collect();
+    let terms: Vec<PassageTerms> = found.hits.iter().map(|hit| retriever.terms_of(&hit.passage)).collect();
     let asked = question_terms(query.as_str(), 0, &retriever.index().analyze(query.as_str()), &found.terms);
     let is_evidence = coverage(&asked, &terms) >= desk.chat.settings.evidence_threshold;
     let (mut text, mut count) = (String::new(), 0);

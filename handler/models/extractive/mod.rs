@@ -94,10 +94,13 @@ fn told(unit: &Unit) -> &str {
     }
 }
 
+/// The characters that forms of one word have in common at their beginning, at least.
+pub const FORMS_SHARE: usize = 5;
+
 /// Whether two terms are forms of one word that a stemmer leaves apart: a long common beginning, little else.
 pub fn resembles(a: &str, b: &str) -> bool {
     let common = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
-    common >= 5 && common * 4 >= a.chars().count().max(b.chars().count()) * 3
+    common >= FORMS_SHARE && common * 4 >= a.chars().count().max(b.chars().count()) * 3
 }
 
 /// A unit with its score.

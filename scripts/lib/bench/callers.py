@@ -29,7 +29,9 @@ async def caller(number: int, port: int, path: str, chats: int, questions: list[
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     wrong, seconds = 0, []
     for chat in range(chats):
-        question = questions[(number + chat) % len(questions)]
+        # Nobody asks in exactly the words of somebody before, so that nothing which was worked out then is of use.
+        marks = "".join("?!"[int(bit)] for bit in f"{number * chats + chat:014b}")
+        question = questions[(number + chat) % len(questions)] + marks
         value = {"message": question}
         if path == "/v1/chat/completions":
             value = {"model": "fake", "stream": True, "messages": [{"role": "user", "content": question}]}
