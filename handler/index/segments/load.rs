@@ -24,6 +24,8 @@ use crate::telemetry::steps::same_trace;
 
 /// How long a search waits for a newer generation before it is answered from the one at hand.
 const LOAD_PATIENCE: Duration = Duration::from_millis(1_500);
+/// The same when an earlier one has waited in vain: one question needs the index several times.
+const PATIENCE_BEHIND: Duration = Duration::from_millis(250);
 
 impl SegmentIndex {
     /// The generation to search: at most `refresh` old. While storage fails, is silent, or takes long to bring a newer one, it
@@ -42,7 +44,11 @@ impl SegmentIndex {
         }
         let this = self.clone();
         let mut refreshing = tokio::spawn(same_trace(async move { this.refresh().await }));
-        let patience = if may_serve { LOAD_PATIENCE } else { Duration::MAX };
+        let patience = match (may_serve, current.is_behind) {
+            (true, false) => LOAD_PATIENCE,
+            (true, true) => PATIENCE_BEHIND,
+            (false, _) => Duration::MAX,
+        };
         let failed = match tokio::time::timeout(patience, &mut refreshing).await {
             Ok(Ok(Ok(snapshot))) => return Ok(snapshot),
             Ok(Ok(Err(e))) => Some(e),
