@@ -97,7 +97,7 @@ impl App {
                 "no storage account is named: documents and index are in a folder, and go with this instance if it is a temporary one"
             );
         }
-        let documents = open_blobs(&config.documents)?;
+        let documents = open_documents(&config)?;
         let records = open_records(&config, &clock)?;
         let index = Arc::new(open_index(&config, &clock)?);
         let embeddings = config.embedding.clone().map(OpenAiEmbeddings::open).transpose()?;
@@ -181,9 +181,18 @@ fn open_blobs(home: &BlobHome) -> Result<Arc<dyn BlobStore>> {
     Ok(match home {
         BlobHome::Folder(folder) => Arc::new(LocalBlobs::open(folder)?),
         BlobHome::Container { account, container } => {
-            Arc::new(ObservedBlobs::new(AzureBlobs::open(account, container)?))
+            Arc::new(ObservedBlobs::new(AzureBlobs::open(account, container)))
         }
     })
+}
+
+fn open_documents(config: &Config) -> Result<Arc<dyn BlobStore>> {
+    match &config.documents {
+        BlobHome::Container { account, container } if config.document_tags => {
+            Ok(Arc::new(ObservedBlobs::new(AzureBlobs::open(account, container).with_tags())))
+        }
+        home => open_blobs(home),
+    }
 }
 
 fn open_records(config: &Config, clock: &Clock) -> Result<Arc<dyn RecordStore>> {
@@ -217,8 +226,12 @@ fn open_index(config: &Config, clock: &Clock) -> Result<Index> {
     if let Some(settings) = &config.search {
         return Ok(Index::on_azure_search(AzureSearchIndex::new(settings.clone(), clock.clone()), ranking));
     }
-    let settings =
-        SegmentSettings { cache: config.data.join("cache"), refresh: config.index_refresh, language: config.language };
+    let settings = SegmentSettings {
+        cache: config.data.join("cache"),
+        refresh: config.index_refresh,
+        stale: config.index_stale,
+        language: config.language,
+    };
     Ok(Index::on_segments(SegmentIndex::new(open_blobs(&config.index)?, settings, clock.clone()), ranking))
 }
 

@@ -13,9 +13,11 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::deadline::last_words;
 use crate::document::{Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::records::{Precondition, RecordStore};
@@ -158,11 +160,13 @@ impl Reservation {
         }
     }
 
-    /// Passes a stream on, and settles with what the meter says when it ends or is left.
+    /// Passes a stream on, and settles with what the meter says when it ends or is left. Nobody waits for that beyond the
+    /// deadline.
     pub fn record<T: Send + 'static>(
         self,
         stream: BoxStream<'static, T>,
         meter: impl Meter<T> + 'static,
+        deadline: Instant,
     ) -> BoxStream<'static, T> {
         let mut running = Running { reservation: Some(self), meter, of: PhantomData };
         async_stream::stream! {
@@ -170,7 +174,9 @@ impl Reservation {
                 running.meter.look(&item);
                 yield item;
             }
-            running.settle().await;
+            if let Some((reservation, spent)) = running.take() {
+                last_words(deadline, reservation.settle(spent)).await;
+            }
         }
         .boxed()
     }
@@ -193,19 +199,18 @@ struct Running<T, M: Meter<T>> {
 }
 
 impl<T, M: Meter<T>> Running<T, M> {
-    async fn settle(&mut self) {
-        if let Some(reservation) = self.reservation.take() {
-            reservation.settle(self.meter.spent()).await;
-        }
+    /// What is still to be settled, and with how many tokens.
+    fn take(&mut self) -> Option<(Reservation, u64)> {
+        Some((self.reservation.take()?, self.meter.spent()))
     }
 }
 
 impl<T, M: Meter<T>> Drop for Running<T, M> {
     fn drop(&mut self) {
-        let Some(reservation) = self.reservation.take() else { return };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(reservation.settle(self.meter.spent()));
-        }
+        let (Some((reservation, spent)), Ok(runtime)) = (self.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        runtime.spawn(reservation.settle(spent));
     }
 }
 

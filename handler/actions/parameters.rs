@@ -59,8 +59,11 @@ impl Parameters {
         let told = match self {
             Self::SendEmail(mail) => mail.summary(settings),
             Self::CreateTask(task) => {
-                let place = settings.webhook.as_ref().map_or("nowhere, as no webhook is set", |webhook| webhook.host());
-                task.summary(place)
+                let place = settings
+                    .webhook
+                    .as_ref()
+                    .map_or_else(|| "nowhere, as no webhook is set".to_owned(), |webhook| webhook.host());
+                task.summary(&place)
             }
             Self::GenerateReport(wanted) => wanted.summary(),
         };

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::redirect::Policy;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use url::Url;
@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::telemetry::calls;
+use crate::web_address::is_safe_for_secrets;
 
 /// How long connecting may take, and all of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,8 +38,8 @@ const SECRET_PREFIX: &str = "whsec_";
 /// Where the requests go.
 #[derive(Clone)]
 pub enum Address {
-    /// To this address, whatever the action.
-    Whole(Url),
+    /// To this address, whatever the action. It may hold a key, so it is a secret.
+    Whole(Secret),
     /// To `/api/send_email`, `/api/create_task` and so on of a function app.
     App(Url),
 }
@@ -66,14 +67,18 @@ impl Webhook {
     }
 
     /// The host, for people.
-    pub(super) fn host(&self) -> &str {
-        let (Address::Whole(url) | Address::App(url)) = &self.address;
-        url.host_str().unwrap_or_default()
+    pub(super) fn host(&self) -> String {
+        let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();
+        match &self.address {
+            Address::App(url) => host(url),
+            Address::Whole(Secret::Plain(text)) => parse(text).map(|url| host(&url)).unwrap_or_default(),
+            Address::Whole(secret) => format!("the address in {}", secret.place()),
+        }
     }
 
     /// Sends an action, once.
     pub(super) async fn post(&self, action: &Action, now: DateTime<Utc>) -> Result<Value, Trouble> {
-        let url = self.url(action)?;
+        let url = self.url(action).await?;
         let body = action.parameters.to_string();
         let mut request = self
             .http()?
@@ -96,9 +101,9 @@ impl Webhook {
         }
     }
 
-    fn url(&self, action: &Action) -> Result<Url> {
+    async fn url(&self, action: &Action) -> Result<Url> {
         match &self.address {
-            Address::Whole(url) => Ok(url.clone()),
+            Address::Whole(address) => parse(&address.expose().await?),
             Address::App(app) => app
                 .join(&format!("/api/{}", action.action_type.name()))
                 .map_err(|e| Error::new(ErrorKind::Misconfigured, "AZURE_FUNCTION_APP_URL is no address").caused_by(e)),
@@ -119,6 +124,15 @@ impl Webhook {
             .map_err(|e| Error::new(ErrorKind::Misconfigured, "the client of webhooks cannot be made").caused_by(e))?;
         Ok(self.http.get_or_init(|| http))
     }
+}
+
+/// The address of a receiver, which takes a signature and so needs TLS, unless it is on this machine.
+pub fn parse(address: &SecretString) -> Result<Url> {
+    let url = Url::parse(address.expose_secret()).ok();
+    url.filter(|url| is_safe_for_secrets(url) && url.fragment().is_none()).ok_or_else(|| {
+        let sentence = "must be a web address, with https unless it is on this machine";
+        Error::new(ErrorKind::Misconfigured, sentence)
+    })
 }
 
 async fn send(request: reqwest::RequestBuilder) -> Result<(u16, Vec<u8>)> {

@@ -13,7 +13,7 @@ use futures_util::Stream;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::auth::{BasicAuth, StreamingCredentialsProvider};
 use redis::{Client, ErrorKind as RedisErrorKind, IntoConnectionInfo, RedisError, RedisResult};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
@@ -23,10 +23,11 @@ use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::telemetry::calls::outside;
 use crate::telemetry::one_line;
+use crate::web_address::is_this_machine;
 
 /// A call may take this long, connecting included. A question waits for it.
 const CALL_TIME: Duration = Duration::from_millis(500);
-/// A password that is in a vault may take this long to come from there, once.
+/// An address and a password that are in a vault may take this long to come from there, once.
 const PASSWORD_TIME: Duration = Duration::from_secs(3);
 /// After a failure nobody calls for this long.
 const REST: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ const AHEAD: Duration = Duration::from_secs(300);
 /// And looks for a next one no more often than this.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// How to sign in.
+/// How to sign in at an address.
 #[derive(Clone)]
 pub enum RedisAccess {
     /// Nobody asks who we are.
@@ -61,20 +62,57 @@ pub enum RedisAccess {
 /// Where Redis is.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// `rediss://host:port`, or `redis://` on this machine.
-    pub address: Url,
-    /// How to sign in.
-    pub access: RedisAccess,
+    /// `rediss://host:port`, or `redis://` on this machine. It may hold a password.
+    pub address: Secret,
+    /// A user other than the default one; with an identity, its object id.
+    pub user: Option<String>,
+    /// A password or access key, where it is not in the address.
+    pub password: Option<Secret>,
+    /// What gives the tokens where there is no password.
+    pub credential: Arc<dyn TokenCredential>,
+}
+
+impl RedisSettings {
+    /// Checks an address.
+    pub fn parse(address: &SecretString) -> Result<Url> {
+        let wrong = |sentence| Error::new(ErrorKind::Misconfigured, sentence);
+        let url = Url::parse(address.expose_secret()).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
+        let url = url.ok_or_else(|| wrong("must be an address like rediss://name.redis.azure.net:10000"))?;
+        match url.scheme() == "rediss" || is_this_machine(&url) {
+            true => Ok(url),
+            false => Err(wrong("must begin with rediss, unless it is on this machine")),
+        }
+    }
+
+    /// How to sign in at the address.
+    pub fn access(&self, address: &Url) -> RedisAccess {
+        let user = self.user.clone();
+        match &self.password {
+            Some(password) => RedisAccess::Password { user, password: password.clone() },
+            None if address.password().is_some() || address.scheme() == "redis" => RedisAccess::Open,
+            None => RedisAccess::Identity { user, credential: Arc::clone(&self.credential) },
+        }
+    }
+
+    /// The address, where it is known without asking a Key Vault.
+    pub fn known(&self) -> Option<Url> {
+        match &self.address {
+            Secret::Plain(text) => Self::parse(text).ok(),
+            Secret::InVault(_) => None,
+        }
+    }
 }
 
 impl fmt::Debug for RedisSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = match self.access {
+        let Some(address) = self.known() else { return f.write_str(&self.address.place()) };
+        let access = match self.access(&address) {
             RedisAccess::Open => "nothing",
             RedisAccess::Password { .. } => "password",
             RedisAccess::Identity { .. } => "identity",
         };
-        write!(f, "{} with {access}", self.address.host_str().unwrap_or_default())
+        write!(f, "{} with {access}", address.host_str().unwrap_or_default())
     }
 }
 
@@ -147,7 +185,12 @@ impl Redis {
         if !self.may_call() {
             return Err(unavailable("left alone for a moment after a failure".to_owned()));
         }
-        outside("redis", operation).to(self.settings.address.as_str()).run(self.try_once(call)).await
+        let outside = outside("redis", operation);
+        let outside = match self.settings.known() {
+            Some(address) => outside.to(address.as_str()),
+            None => outside,
+        };
+        outside.run(self.try_once(call)).await
     }
 
     async fn try_once<T>(&self, call: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>) -> Result<T> {
@@ -218,8 +261,11 @@ async fn connect(settings: &RedisSettings) -> RedisResult<ConnectionManager> {
         .set_number_of_retries(1)
         .set_connection_timeout(Some(CALL_TIME))
         .set_response_timeout(Some(CALL_TIME));
-    let mut info = settings.address.clone().into_connection_info()?;
-    match &settings.access {
+    let unusable = |e: Error| (RedisErrorKind::InvalidClientConfig, "no address", e.chain());
+    let address = settings.address.expose().await.map_err(unusable)?;
+    let address = RedisSettings::parse(&address).map_err(unusable)?;
+    let mut info = address.clone().into_connection_info()?;
+    match settings.access(&address) {
         RedisAccess::Open => {}
         RedisAccess::Password { user, password } => {
             let no_password = |e: Error| (RedisErrorKind::AuthenticationFailed, "no password", e.chain());
@@ -231,8 +277,7 @@ async fn connect(settings: &RedisSettings) -> RedisResult<ConnectionManager> {
             info = info.set_redis_settings(login);
         }
         RedisAccess::Identity { user, credential } => {
-            let tokens = Tokens { user: user.clone(), credential: Arc::clone(credential) };
-            config = config.set_credentials_provider(tokens);
+            config = config.set_credentials_provider(Tokens { user, credential });
         }
     }
     ConnectionManager::new_lazy_with_config(Client::open(info)?, config)

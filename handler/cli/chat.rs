@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use futures_util::StreamExt;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::filter::FilterArgs;
 use super::told::tell;
@@ -77,7 +78,8 @@ async fn ask(app: &App, id: &ConversationId, line: &str, filter: Filter, json: b
     let history = app.conversations.history_before(&principal, id, open.number(), turns).await?;
     let more = [("conversation_id", json!(id.as_str())), ("turn", json!(open.number()))];
     let request = ChatRequest { history, filter, ..ChatRequest::of(question) };
-    let events = open.record(answer(Arc::clone(&app.chat), principal, request).boxed());
+    let deadline = Instant::now() + app.config.answer_timeout;
+    let events = open.record(answer(Arc::clone(&app.chat), principal, request).boxed(), deadline);
     tell(events, json, &more).await?;
     Ok(())
 }

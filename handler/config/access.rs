@@ -3,7 +3,6 @@
 use url::Url;
 use uuid::Uuid;
 
-use super::address::is_safe_for_secrets;
 use super::source::Reader;
 use crate::access::easy_auth::EasyAuthSettings;
 use crate::access::entra::{EntraSettings, guid};
@@ -11,6 +10,7 @@ use crate::access::roles::RoleSettings;
 use crate::access::shared_key::{SharedKeySettings, weakness};
 use crate::access::{AccessSettings, WaySettings};
 use crate::document::Role;
+use crate::web_address::is_safe_for_secrets;
 
 /// Reads who gets in. Problems are the reader's.
 pub(super) fn settings(reader: &mut Reader<'_>) -> AccessSettings {
@@ -101,11 +101,11 @@ fn shared_key(reader: &mut Reader<'_>) -> Option<SharedKeySettings> {
             reader.problem(name, weakness);
         }
     }
-    let Some(current) = reader.secret_or_reference("SECRET_KEY") else {
+    let Some(current) = reader.secret("SECRET_KEY") else {
         reader.problem("SECRET_KEY", "must be set where AUTH names shared-key; `openssl rand -base64 48` makes one");
         return None;
     };
-    Some(SharedKeySettings { current, previous: reader.secret_or_reference("SECRET_KEY_PREVIOUS") })
+    Some(SharedKeySettings { current, previous: reader.secret("SECRET_KEY_PREVIOUS") })
 }
 
 fn roles(reader: &mut Reader<'_>) -> RoleSettings {

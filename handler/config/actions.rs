@@ -3,15 +3,12 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-use url::Url;
-
-use super::address::is_safe_for_secrets;
 use super::source::Reader;
 use crate::actions::hosts::MailDomains;
 use crate::actions::smtp::Smtp;
-use crate::actions::webhook::{Address, Webhook};
+use crate::actions::webhook::{self, Address, Webhook};
 use crate::actions::{ActionSettings, ActionType};
+use crate::secret::Secret;
 
 /// What sending a mail or calling a webhook may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,7 +20,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, answer_timeout: Duration, questi
         is_dry_run: is_dry_run(reader),
         mail_domains: mail_domains(reader),
         smtp: smtp(reader),
-        webhook: webhook(reader),
+        webhook: receiver(reader),
         timeout: CALL_TIMEOUT.max(answer_timeout + Duration::from_secs(10)),
         question_chars,
     };
@@ -70,7 +67,7 @@ fn mail_domains(reader: &mut Reader<'_>) -> MailDomains {
 }
 
 fn smtp(reader: &mut Reader<'_>) -> Option<Smtp> {
-    let address = reader.secret_or_reference("SMTP_URL")?;
+    let address = reader.secret("SMTP_URL")?;
     let Some(from) = reader.text("MAIL_FROM") else {
         reader.problem("MAIL_FROM", "must be set with SMTP_URL");
         return None;
@@ -78,18 +75,17 @@ fn smtp(reader: &mut Reader<'_>) -> Option<Smtp> {
     Smtp::new(address, &from).map_err(|(name, problem)| reader.problem(name, problem)).ok()
 }
 
-fn webhook(reader: &mut Reader<'_>) -> Option<Webhook> {
-    let secret = reader.secret_or_reference("ACTION_WEBHOOK_SECRET");
-    let whole = reader.secret("ACTION_WEBHOOK_URL").map(|url| ("ACTION_WEBHOOK_URL", url.expose_secret().to_owned()));
-    let app = || reader.text("AZURE_FUNCTION_APP_URL").map(|text| ("AZURE_FUNCTION_APP_URL", text));
-    let (name, text) = whole.or_else(app)?;
-    let url = Url::parse(&text).ok().filter(|url| is_safe_for_secrets(url) && url.fragment().is_none());
-    let Some(url) = url else {
-        reader.problem(name, "must be a web address, with https unless it is on this machine");
-        return None;
-    };
-    let address = if name == "ACTION_WEBHOOK_URL" { Address::Whole(url) } else { Address::App(url) };
-    Some(Webhook::new(address, secret))
+fn receiver(reader: &mut Reader<'_>) -> Option<Webhook> {
+    let secret = reader.secret("ACTION_WEBHOOK_SECRET");
+    if let Some(address) = reader.secret("ACTION_WEBHOOK_URL") {
+        if let Secret::Plain(text) = &address {
+            reader.accept("ACTION_WEBHOOK_URL", webhook::parse(text))?;
+        }
+        return Some(Webhook::new(Address::Whole(address), secret));
+    }
+    let app = reader.text("AZURE_FUNCTION_APP_URL")?;
+    let app = reader.accept("AZURE_FUNCTION_APP_URL", webhook::parse(&app.into()))?;
+    Some(Webhook::new(Address::App(app), secret))
 }
 
 #[cfg(test)]

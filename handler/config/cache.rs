@@ -1,13 +1,12 @@
 //! What is kept of searches and answers, for how long, and where Redis is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
-
-use super::address::is_this_machine;
 use super::models::Credential;
 use super::source::Reader;
-use crate::cache::redis::{RedisAccess, RedisSettings};
+use crate::cache::redis::RedisSettings;
+use crate::secret::Secret;
 
 /// How much is kept, and for how long.
 #[derive(Clone, Debug)]
@@ -32,24 +31,12 @@ pub(super) fn settings(reader: &mut Reader<'_>, credential: Credential<'_>) -> C
 }
 
 fn redis(reader: &mut Reader<'_>, credential: Credential<'_>) -> Option<RedisSettings> {
-    let text = reader.text("REDIS_URL")?;
-    let address = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
-    let Some(address) = address else {
-        reader.problem("REDIS_URL", "must be an address like rediss://name.redis.azure.net:10000");
-        return None;
-    };
-    if address.scheme() == "redis" && !is_this_machine(&address) {
-        reader.problem("REDIS_URL", "must begin with rediss, unless it is on this machine");
-        return None;
+    let address = reader.secret("REDIS_URL")?;
+    if let Secret::Plain(text) = &address {
+        reader.accept("REDIS_URL", RedisSettings::parse(text))?;
     }
-    let user = reader.text("REDIS_USERNAME");
-    let has_password = address.password().is_some();
-    let access = match reader.secret_or_reference("REDIS_PASSWORD") {
-        Some(password) => RedisAccess::Password { user, password },
-        None if has_password || address.scheme() == "redis" => RedisAccess::Open,
-        None => RedisAccess::Identity { user, credential: credential.clone() },
-    };
-    Some(RedisSettings { address, access })
+    let (user, password) = (reader.text("REDIS_USERNAME"), reader.secret("REDIS_PASSWORD"));
+    Some(RedisSettings { address, user, password, credential: Arc::clone(credential) })
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 mod access;
 mod actions;
-mod address;
 mod cache;
 mod chat;
 mod identity;
@@ -93,6 +92,8 @@ pub struct Config {
     pub vault_secrets: Vec<Arc<VaultSecret>>,
     /// Where documents are.
     pub documents: BlobHome,
+    /// Whether their index tags are read.
+    pub document_tags: bool,
     /// The name of their container, which events carry.
     pub documents_container: String,
     /// Where the index is, unless it is at a search service.
@@ -109,6 +110,8 @@ pub struct Config {
     pub language: StemmerLanguage,
     /// How long another instance's changes may be missed.
     pub index_refresh: Duration,
+    /// How long searches go on with what was the newest generation while storage fails.
+    pub index_stale: Duration,
     /// How rankings are joined.
     pub ranking: RankSettings,
     /// How documents are read.
@@ -213,6 +216,7 @@ impl Config {
             identity,
             vault_secrets: Vec::new(),
             documents,
+            document_tags: switch(&mut reader, "DOCUMENT_TAGS"),
             documents_container: reader.text("DOCUMENTS_CONTAINER").unwrap_or_default(),
             index,
             records: records::home(&mut reader, &credential),
@@ -220,6 +224,7 @@ impl Config {
             backup_keep: bounded(&mut reader, "BACKUP_KEEP", 0, 10_000),
             language,
             index_refresh,
+            index_stale: Duration::from_secs(reader.number("INDEX_STALE_SECONDS", 0, 86_400)),
             ranking: chat::ranking(&mut reader),
             extract: ingest::extract(&mut reader, program),
             ingest: ingest::settings(&mut reader, invocation_timeout),

@@ -8,12 +8,12 @@ use std::time::Duration;
 use azure_core::credentials::TokenCredential;
 use url::Url;
 
-use super::address::is_safe_for_secrets;
 use super::source::Reader;
 use crate::chat::Prices;
 use crate::models::openai::{Authorization, EmbeddingSettings, OpenAiSettings, Server, ServerKind};
 use crate::models::rerank::RerankSettings;
 use crate::secret::Secret;
+use crate::web_address::is_safe_for_secrets;
 
 /// How long connecting to a model may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ pub(super) fn chat(reader: &mut Reader<'_>, credential: Credential<'_>) -> Optio
         let Some(endpoint) = reader.text(names.endpoint) else { continue };
         match reader.text(names.chat) {
             Some(model) => {
-                let key = reader.secret_or_reference(names.key);
+                let key = reader.secret(names.key);
                 let first = server(reader, names.kind, (names.endpoint, &endpoint), key, credential);
                 let others = fallbacks(reader, names, credential);
                 return first.map(|first| settings(reader, names.kind, [vec![first], others].concat(), model));
@@ -95,8 +95,8 @@ pub(super) fn embedding(reader: &mut Reader<'_>, credential: Credential<'_>) -> 
     let shared = reader.text(names.endpoint).map(|endpoint| (names.endpoint, endpoint));
     let is_elsewhere = own.as_ref().is_some_and(|(_, endpoint)| shared.as_ref().is_none_or(|(_, s)| s != endpoint));
     // The key of chat must not reach another server.
-    let shared_key = if is_elsewhere { None } else { reader.secret_or_reference(names.key) };
-    let key = reader.secret_or_reference(names.embedding_key).or(shared_key);
+    let shared_key = if is_elsewhere { None } else { reader.secret(names.key) };
+    let key = reader.secret(names.embedding_key).or(shared_key);
     let Some((setting, endpoint)) = own.or(shared) else {
         reader.problem(names.embedding, format!("needs {} or {}", names.embedding_endpoint, names.endpoint));
         return None;
@@ -142,7 +142,7 @@ pub(super) fn rerank(reader: &mut Reader<'_>) -> Option<RerankSettings> {
             return None;
         }
     };
-    let key = reader.secret_or_reference("RERANK_API_KEY");
+    let key = reader.secret("RERANK_API_KEY");
     let authorization = key.map_or(Authorization::Nothing, Authorization::Key);
     let endpoint = check_address(reader, "RERANK_BASE_URL", &endpoint)?;
     let server = settings(reader, ServerKind::Other, vec![Server { endpoint, authorization }], model);

@@ -6,11 +6,11 @@ use std::time::Duration;
 use azure_core::credentials::TokenCredential;
 use url::Url;
 
-use super::address::is_safe_for_secrets;
 use super::source::Reader;
 use crate::index::azure_search::AzureSearchSettings;
 use crate::index::azure_search::authorization::Authorization;
 use crate::index::segments::analyze::StemmerLanguage;
+use crate::web_address::is_safe_for_secrets;
 
 /// Reads where the search service is and how to use it; nothing when none is named. Problems are the reader's.
 pub(super) fn service(
@@ -39,7 +39,7 @@ pub(super) fn service(
         }
     };
     let authorization = match reader.text("AZURE_SEARCH_API_KEY") {
-        Some(_) => reader.secret_or_reference("AZURE_SEARCH_API_KEY").map(Authorization::ApiKey),
+        Some(_) => reader.secret("AZURE_SEARCH_API_KEY").map(Authorization::ApiKey),
         None => Some(Authorization::Identity(Arc::clone(credential))),
     };
     let Some(endpoint) = service_address(&endpoint) else {

@@ -91,8 +91,8 @@ mod tests {
         let mut reader = Reader::new(&source);
         let nobody = Arc::new(Identity::new(SignIn::DeveloperTools, Clock::system()));
         reader.open_vaults(nobody);
-        let secret = reader.secret_or_reference("AZURE_SEARCH_API_KEY");
-        let same = reader.secret_or_reference("AZURE_SEARCH_API_KEY");
+        let secret = reader.secret("AZURE_SEARCH_API_KEY");
+        let same = reader.secret("AZURE_SEARCH_API_KEY");
         if let (Some(Secret::InVault(one)), Some(Secret::InVault(other))) = (&secret, &same) {
             assert!(Arc::ptr_eq(one, other), "one secret is fetched once");
         }

@@ -115,6 +115,11 @@ pub const SETTINGS: &[Setting] = &[
         "The host's own storage. Under the host it is the home of documents and index when no other is named.",
     ),
     plain("DOCUMENTS_CONTAINER", "documents", "Container of the documents."),
+    plain(
+        "DOCUMENT_TAGS",
+        "off",
+        "`on` reads who owns and may read a document, and its category, from the index tags of its blob too, where its metadata does not say it. The identity then needs the role Storage Blob Data Owner on that container.",
+    ),
     plain("INDEX_CONTAINER", "knowledge-base", "Container of the index."),
     plain(
         "BACKUP_CONTAINER",
@@ -166,6 +171,11 @@ pub const SETTINGS: &[Setting] = &[
     plain("CHUNK_OVERLAP_TOKENS", "40", "Tokens that neighbouring passages of one section share."),
     plain("INDEX_LANGUAGE", "english", "Language whose word endings are cut off: `english`, `german`, …, or `none`."),
     plain("INDEX_REFRESH_SECONDS", "2", "An instance may miss the changes of another one for this long."),
+    plain(
+        "INDEX_STALE_SECONDS",
+        "300",
+        "While storage fails, questions are answered from the passages at hand for this long after storage was last asked; 0 answers none. Documents that another instance removed or took from readers meanwhile may be seen for as long.",
+    ),
     plain("RETRIEVAL_WORDS_WEIGHT", "1", "What the ranking by words counts where two rankings are joined."),
     plain("RETRIEVAL_VECTORS_WEIGHT", "1", "What the ranking by embeddings counts there."),
     plain(

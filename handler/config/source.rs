@@ -6,7 +6,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
-use secrecy::SecretString;
 use serde::Serialize;
 
 use super::secrets::{self, Vaults};
@@ -144,20 +143,8 @@ impl<'a> Reader<'a> {
         self.source.raw(name).0.map(str::to_owned)
     }
 
-    /// A secret that is needed at once and so cannot be in a Key Vault.
-    pub(super) fn secret(&mut self, name: &'static str) -> Option<SecretString> {
-        let text = self.text(name)?;
-        if text.starts_with(secrets::REFERENCE) {
-            let problem = "cannot be fetched from a Key Vault by this program; let the identity of the app sign in, or let \
-                the platform fetch it: `@Microsoft.KeyVault(SecretUri=…)`";
-            self.problem(name, problem);
-            return None;
-        }
-        Some(text.into())
-    }
-
     /// A secret, or where it is in a Key Vault.
-    pub(super) fn secret_or_reference(&mut self, name: &'static str) -> Option<Secret> {
+    pub(super) fn secret(&mut self, name: &'static str) -> Option<Secret> {
         let text = self.text(name)?;
         self.secret_of(name, &text)
     }

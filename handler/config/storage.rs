@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
-use secrecy::ExposeSecret;
 
 use super::BlobHome;
 use super::source::Reader;
@@ -39,7 +38,7 @@ pub(super) fn account(reader: &mut Reader<'_>, under_host: bool, identity: &Arc<
 
 fn from_connection_string(reader: &mut Reader<'_>, name: &'static str) -> Option<StorageAccount> {
     let connection = reader.secret(name)?;
-    reader.accept(name, StorageAccount::from_connection_string(connection.expose_secret()))
+    reader.accept(name, StorageAccount::from_secret(connection))
 }
 
 /// Documents and index may share a container, for those who began so; whatever else is kept has one of its own.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use azure_core::credentials::TokenCredential;
 
 use super::source::Reader;
-use crate::telemetry::settings::{ApplicationInsights, Collector, ConnectionString, TelemetrySettings};
+use crate::secret::Secret;
+use crate::telemetry::settings::{ApplicationInsights, Collector, TelemetrySettings, check_connection_string};
 
 /// Where traces and metrics go; none when nobody is named, or when they are switched off.
 pub(super) fn settings(reader: &mut Reader<'_>, identity: &Arc<dyn TokenCredential>) -> Option<TelemetrySettings> {
@@ -33,9 +34,10 @@ pub(super) fn settings(reader: &mut Reader<'_>, identity: &Arc<dyn TokenCredenti
         return None;
     }
     let headers = reader.secret("OTEL_EXPORTER_OTLP_HEADERS");
-    let collector = endpoint.map(|endpoint| Collector::parse(&endpoint, headers.as_ref()));
-    let connection = connection.map(ConnectionString::parse);
-    let connection = connection.and_then(|parsed| reader.accept("APPLICATIONINSIGHTS_CONNECTION_STRING", parsed));
+    let collector = endpoint.map(|endpoint| Collector::parse(&endpoint, headers));
+    if let Some(Secret::Plain(text)) = &connection {
+        reader.accept("APPLICATIONINSIGHTS_CONNECTION_STRING", check_connection_string(text));
+    }
     let identity = signs_in(reader).then(|| Arc::clone(identity));
     Some(TelemetrySettings {
         service: reader.text("OTEL_SERVICE_NAME").unwrap_or_default(),

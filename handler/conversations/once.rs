@@ -2,16 +2,19 @@
 //! what leaves is leave to answer, or the answer that was given.
 //! Header: <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::{body, read};
 use crate::chat::ChatEvent;
 use crate::clock::Clock;
+use crate::deadline::last_words;
 use crate::document::{Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::records::{Precondition, RecordStore};
@@ -102,8 +105,13 @@ impl Leave {
         self.kept.turn = Some(number);
     }
 
-    /// Passes an answer on and keeps it. One that fails or is left gives the key free, so that the next try is a first one.
-    pub fn record(mut self, answer: BoxStream<'static, Result<ChatEvent>>) -> BoxStream<'static, Result<ChatEvent>> {
+    /// Passes an answer on and keeps it, which nobody waits for beyond the deadline. One that fails or is left gives the key
+    /// free, so that the next try is a first one.
+    pub fn record(
+        mut self,
+        answer: BoxStream<'static, Result<ChatEvent>>,
+        deadline: Instant,
+    ) -> BoxStream<'static, Result<ChatEvent>> {
         async_stream::stream! {
             let mut events = Vec::new();
             for await event in answer {
@@ -111,7 +119,7 @@ impl Leave {
                     events.push(event.clone());
                 }
                 if matches!(&event, Ok(ChatEvent::Done(_))) {
-                    self.keep(std::mem::take(&mut events)).await;
+                    last_words(deadline, self.keep(std::mem::take(&mut events))).await;
                 }
                 yield event;
             }
@@ -119,13 +127,18 @@ impl Leave {
         .boxed()
     }
 
-    async fn keep(&mut self, events: Vec<ChatEvent>) {
+    /// What has to be written of the answer; from now on the key belongs to it.
+    fn keep(&mut self, events: Vec<ChatEvent>) -> impl Future<Output = ()> + Send + use<> {
         self.is_over = true;
         self.kept.events = Some(events);
-        let Ok(body) = body(&self.kept) else { return };
+        let (records, body) = (Arc::clone(&self.once.records), body(&self.kept));
+        let (partition, id) = (self.partition.clone(), self.id.clone());
         let precondition = Precondition::IfMatch(self.etag.clone());
-        if let Err(e) = self.once.records.put(&self.partition, &self.id, &body, precondition, Some(KEPT)).await {
-            tracing::warn!(error.code = e.kind().row().code, "an answer could not be kept under its key");
+        async move {
+            let Ok(body) = body else { return };
+            if let Err(e) = records.put(&partition, &id, &body, precondition, Some(KEPT)).await {
+                tracing::warn!(error.code = e.kind().row().code, "an answer could not be kept under its key");
+            }
         }
     }
 }

@@ -4,9 +4,11 @@
 use std::time::Instant;
 
 use futures_util::stream::{BoxStream, StreamExt};
+use tokio::time::Instant as Deadline;
 
 use super::{ConversationId, Conversations, StoredTurn, body, number, turns_of};
 use crate::chat::{ChatEvent, prompt};
+use crate::deadline::last_words;
 use crate::document::Principal;
 use crate::error::Result;
 use crate::stores::records::Precondition;
@@ -46,8 +48,13 @@ impl OpenTurn {
         self.turn.number
     }
 
-    /// Passes an answer on, and keeps it when it ends. Dropping the stream keeps what came so far, as incomplete.
-    pub fn record(self, answer: BoxStream<'static, Result<ChatEvent>>) -> BoxStream<'static, Result<ChatEvent>> {
+    /// Passes an answer on, and keeps it when it ends, which nobody waits for beyond the deadline. Dropping the stream keeps what
+    /// came so far, as incomplete.
+    pub fn record(
+        self,
+        answer: BoxStream<'static, Result<ChatEvent>>,
+        deadline: Deadline,
+    ) -> BoxStream<'static, Result<ChatEvent>> {
         let mut recorded = Recorded { open: Some(self) };
         async_stream::stream! {
             for await event in answer {
@@ -57,7 +64,7 @@ impl OpenTurn {
                 // The answer is kept before its last event is passed on: who has seen the end can rely on it.
                 let is_last = !matches!(&event, Ok(event) if !matches!(event, ChatEvent::Done(_)));
                 if is_last && let Some(open) = recorded.open.take() {
-                    open.keep().await;
+                    last_words(deadline, open.keep()).await;
                 }
                 yield event;
             }

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::time::Instant;
 
 use super::audited;
 use crate::access::budget::{Meter, Reservation};
 use crate::app::App;
-use crate::chat::answer::answer;
+use crate::chat::answer::answer_until;
 use crate::chat::{ChatEvent, ChatRequest};
 use crate::conversations::ConversationId;
 use crate::conversations::once::{Asked, Leave};
+use crate::deadline::within;
 use crate::dialects::{Decoded, Echo};
 use crate::document::{DocumentId, Principal};
 use crate::error::{Error, ErrorKind, Result};
@@ -56,9 +58,12 @@ pub async fn begin_turn(
     if app.config.strict_input {
         request.question.refuse_scripts()?;
     }
+    // One time for all of it: what is read and written before and after the answer is a part of it.
+    let deadline = Instant::now() + app.config.answer_timeout;
     let by = principal.clone();
-    let (turn, events) = open_turn(app, principal, request, conversation, headers, body).await?;
-    let events = audited::answer(app, &by, &turn, events);
+    let opening = open_turn(app, principal, request, conversation, headers, body, deadline);
+    let (turn, events) = within(deadline, "the records", opening).await?;
+    let events = audited::answer(app, &by, &turn, events, deadline);
     Ok((turn, events))
 }
 
@@ -69,6 +74,7 @@ async fn open_turn(
     conversation: Option<String>,
     headers: &HeaderMap,
     body: &[u8],
+    deadline: Instant,
 ) -> Result<(Named, Events)> {
     request.is_fresh = request.is_fresh || wants_fresh(headers);
     let conversation = conversation.filter(|_| app.conversations.are_kept());
@@ -87,8 +93,8 @@ async fn open_turn(
     };
     let reserved = reserve(app, &principal, &request).await?;
     let Some(id) = &conversation else {
-        let events = paid(reserved, answer(Arc::clone(&app.chat), principal, request).boxed());
-        return Ok((None, kept(leave, events)));
+        let events = answer_until(deadline, Arc::clone(&app.chat), principal, request).boxed();
+        return Ok((None, kept(leave, paid(reserved, events, deadline), deadline)));
     };
     let open = app.conversations.begin(&principal, id, request.question.as_str()).await?;
     let turns = app.chat.settings.history_turns;
@@ -98,8 +104,9 @@ async fn open_turn(
     }
     let turn = named(open.number());
     leave.iter_mut().for_each(|leave| leave.is_turn(open.number()));
-    let events = open.record(paid(reserved, answer(Arc::clone(&app.chat), principal, request).boxed()));
-    Ok((turn, kept(leave, events)))
+    let events = answer_until(deadline, Arc::clone(&app.chat), principal, request).boxed();
+    let events = open.record(paid(reserved, events, deadline), deadline);
+    Ok((turn, kept(leave, events, deadline)))
 }
 
 /// Whether a caller may still read everything that an answer of before was made of.
@@ -131,9 +138,9 @@ pub(super) async fn reserve_for(
     Ok(reserve(app, principal, request).await?.map(|(reservation, _)| reservation))
 }
 
-fn paid(reserved: Option<(Reservation, TokenMeter)>, events: Events) -> Events {
+fn paid(reserved: Option<(Reservation, TokenMeter)>, events: Events, deadline: Instant) -> Events {
     match reserved {
-        Some((reservation, meter)) => reservation.record(events, meter),
+        Some((reservation, meter)) => reservation.record(events, meter, deadline),
         None => events,
     }
 }
@@ -185,9 +192,9 @@ fn wants_fresh(headers: &HeaderMap) -> bool {
     directives.any(|directive| matches!(directive.trim().to_ascii_lowercase().as_str(), "no-cache" | "no-store"))
 }
 
-fn kept(leave: Option<Leave>, events: Events) -> Events {
+fn kept(leave: Option<Leave>, events: Events, deadline: Instant) -> Events {
     match leave {
-        Some(leave) => leave.record(events),
+        Some(leave) => leave.record(events, deadline),
         None => events,
     }
 }

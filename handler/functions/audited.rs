@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::answering::{Events, Named};
 use crate::app::App;
 use crate::audit::{Audit, Event};
 use crate::chat::{ChatEvent, Context};
+use crate::deadline::last_words;
 use crate::document::Principal;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::ledger::LedgerRow;
 
 /// Something was brought. `sha256` is that of its bytes, `from` the host of the web that it was fetched from.
@@ -61,8 +63,8 @@ async fn note(audit: &Audit, by: &Principal, what: &str, row: &LedgerRow, outcom
 }
 
 /// Passes an answer on and notes which passages it showed, before its last event is passed on. An answer whose record
-/// cannot be written ends as a failure; one whose caller leaves is noted in the background.
-pub fn answer(app: &Arc<App>, by: &Principal, turn: &Named, events: Events) -> Events {
+/// cannot be written by the deadline ends as a failure; one whose caller leaves is noted in the background.
+pub fn answer(app: &Arc<App>, by: &Principal, turn: &Named, events: Events, deadline: Instant) -> Events {
     if !app.config.audit_answers {
         return events;
     }
@@ -89,10 +91,14 @@ pub fn answer(app: &Arc<App>, by: &Principal, turn: &Named, events: Events) -> E
             };
             if let Some(outcome) = outcome
                 && let Some((audit, by, shown)) = noted.open.take()
-                && let Err(e) = shown.note(&audit, &by, outcome).await
             {
-                yield Err(e);
-                return;
+                let by = by.clone();
+                let noted = last_words(deadline, async move { shown.note(&audit, &by, outcome).await });
+                let late = || Error::new(ErrorKind::DeadlineExceeded, "the audit did not answer in time");
+                if let Err(e) = noted.await.unwrap_or_else(|| Err(late())) {
+                    yield Err(e);
+                    return;
+                }
             }
             yield event;
         }

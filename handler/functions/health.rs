@@ -83,6 +83,8 @@ async fn ask(app: &App) -> Verdict {
         OptionFuture::from(app.retriever.reranker().map(|model| answers(model.ping()))),
         OptionFuture::from(app.redis.as_ref().map(|redis| answers(redis.ping()))),
     );
+    // It answered, and from what it has at hand, because its storage does not.
+    let search_is_behind = search && app.index.is_behind();
     let asked = [
         ("storage", Some(storage)),
         ("search", Some(search)),
@@ -98,6 +100,10 @@ async fn ask(app: &App) -> Verdict {
     for (name, healthy) in asked {
         is_whole &= healthy;
         services.insert(name.to_owned(), json!(if healthy { "healthy" } else { "unhealthy" }));
+    }
+    if search_is_behind {
+        is_whole = false;
+        services.insert("search".to_owned(), json!("degraded"));
     }
     services.insert("model".to_owned(), json!(app.chat.model.name()));
     services.insert("retrieval".to_owned(), json!(app.retriever.retrieval()));

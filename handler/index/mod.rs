@@ -198,7 +198,8 @@ impl Index {
     /// What is known of a document that can be found.
     pub async fn entry(&self, document: &DocumentId) -> Result<Option<DocumentEntry>> {
         match &self.backend {
-            Backend::Segments(segments) => Ok(segments.snapshot().await?.manifest.live(document).cloned()),
+            // Who changes the index does not go by what may be old.
+            Backend::Segments(segments) => Ok(segments.newest().await?.manifest.live(document).cloned()),
             Backend::AzureSearch(search) => search.entry(document).await,
         }
     }
@@ -209,7 +210,7 @@ impl Index {
             Backend::AzureSearch(search) => return search.entries().await,
             Backend::Segments(segments) => segments,
         };
-        let snapshot = segments.snapshot().await?;
+        let snapshot = segments.newest().await?;
         let live = snapshot.manifest.documents.iter().filter(|(_, entry)| matches!(entry.place, Place::Live { .. }));
         Ok(live.map(|(id, entry)| (id.clone(), entry.clone())).collect())
     }
@@ -277,6 +278,11 @@ impl Index {
             Backend::Segments(segments) => segments.purge(grace, until).await,
             Backend::AzureSearch(search) => search.tidy(grace, until).await,
         }
+    }
+
+    /// Whether searches are answered from a generation that may not be the newest, because storage does not tell.
+    pub fn is_behind(&self) -> bool {
+        self.segments().is_some_and(SegmentIndex::is_behind)
     }
 
     /// The index in numbers.

@@ -79,13 +79,15 @@ impl Ingest {
         if !by.may_read(&self.standing(&found).readers) {
             return Err(Error::new(ErrorKind::InvalidName, "this name cannot be used; choose another one"));
         }
-        if by.role() < Role::Operator && !by.owns(found.metadata.get(rights::OWNER).map(String::as_str)) {
+        let said = rights::said(&found);
+        if by.role() < Role::Operator && !by.owns(said.get(rights::OWNER).map(String::as_str)) {
             let sentence =
                 "somebody else brought the document of this name; choose another name, or let an operator replace it";
             return Err(Error::new(ErrorKind::InsufficientScope, sentence));
         }
+        // A write takes the tags away, so what they say of rights goes into the metadata.
         let is_right = |name: &str| matches!(name, rights::OWNER | rights::ALLOWED_USERS | rights::ALLOWED_GROUPS);
-        let mut metadata: BTreeMap<_, _> = found.metadata.into_iter().filter(|(name, _)| is_right(name)).collect();
+        let mut metadata: BTreeMap<_, _> = said.into_iter().filter(|(name, _)| is_right(name)).collect();
         if metadata.get(rights::OWNER).is_none_or(|owner| owner.is_empty() || owner == Principal::ANONYMOUS) {
             metadata.extend([own()]);
         }
@@ -95,7 +97,7 @@ impl Ingest {
     /// Sorts a document that is in storage under a category.
     pub async fn categorize(&self, row: &LedgerRow, category: &str) -> Result<LedgerRow> {
         if let Some(blob) = self.documents.get(&row.name, None).await? {
-            let mut metadata = blob.meta.metadata;
+            let mut metadata = rights::said(&blob.meta);
             metadata.insert(rights::CATEGORY.to_owned(), category.to_owned());
             let options = PutOptions { condition: Condition::IfMatch(blob.meta.etag), metadata };
             self.documents.put_with(&row.name, blob.bytes, options).await?;

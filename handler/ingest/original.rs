@@ -18,7 +18,7 @@ impl Ingest {
             return Err(Error::new(ErrorKind::DocumentTooLarge, "the document is larger than this server takes"));
         }
         let blob = self.documents.get(name.as_str(), None).await?.ok_or_else(absent)?;
-        let standing = self.settings.rights.standing(name.as_str(), &blob.meta.metadata);
+        let standing = self.standing(&blob.meta);
         if principal.may_read(&standing.readers) { Ok(blob) } else { Err(absent()) }
     }
 

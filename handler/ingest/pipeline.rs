@@ -16,7 +16,7 @@ use super::extract::Extractor;
 use super::history::Happening;
 use super::ledger::{Ledger, LedgerRow, State};
 use super::locks::NameLocks;
-use super::rights::{RightsSettings, Standing};
+use super::rights::{self, RightsSettings, Standing};
 use crate::clock::Clock;
 use crate::crash;
 use crate::document::{DocumentId, DocumentName, DocumentVersion, Embedding, Passage, content_hash};
@@ -203,7 +203,7 @@ impl Ingest {
 
     /// How a blob stands among people.
     pub fn standing(&self, meta: &BlobMeta) -> Standing {
-        self.settings.rights.standing(&meta.name, &meta.metadata)
+        self.settings.rights.standing(&meta.name, &rights::said(meta))
     }
 
     /// How passages are made at present, for which readers and in which category; a document made otherwise is made anew by the timer.

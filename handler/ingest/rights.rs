@@ -1,11 +1,12 @@
 //! Who may read a document, who owns it and what it is sorted under, from what storage says beside the content. Metadata of
-//! the blob decides; where it says nothing, the rule of the folder; where there is none, the default. Nothing inside a
-//! document has a say.
+//! the blob decides, and its index tags, where they are read; where they say nothing, the rule of the folder; where there is
+//! none, the default. Nothing inside a document has a say.
 
 use std::collections::BTreeMap;
 
 use crate::document::{Principal, Role, content_hash};
 use crate::error::{Error, ErrorKind, Result};
+use crate::stores::blobs::{BlobMeta, Words};
 
 /// Metadata: who brought the document, as `<tenant>/<subject>`.
 pub const OWNER: &str = "owner";
@@ -15,6 +16,21 @@ pub const CATEGORY: &str = "category";
 pub const ALLOWED_USERS: &str = "allowed_users";
 /// Metadata: groups that may read it, with commas between them.
 pub const ALLOWED_GROUPS: &str = "allowed_groups";
+
+/// What storage says of a blob: its tags, and over them its metadata. In a tag users and groups have spaces between them,
+/// because a tag may hold no comma. Source: <https://learn.microsoft.com/rest/api/storageservices/set-blob-tags>
+pub fn said(meta: &BlobMeta) -> Words {
+    let is_list = |name: &str| matches!(name, ALLOWED_USERS | ALLOWED_GROUPS);
+    let tags = meta.tags.iter().map(|(name, value)| match is_list(name) {
+        true => (name.clone(), value.split_whitespace().collect::<Vec<_>>().join(",")),
+        false => (name.clone(), value.clone()),
+    });
+    // Whoever restricts a document in its metadata may not be overruled by a tag about the other half of its readers.
+    let are_named = meta.metadata.keys().any(|name| is_list(name));
+    let mut said: Words = tags.filter(|(name, _)| !(are_named && is_list(name))).collect();
+    said.extend(meta.metadata.clone());
+    said
+}
 
 /// Users and groups that a caller may share with at once.
 const MAX_SHARED: usize = 100;
@@ -59,7 +75,7 @@ impl Standing {
 }
 
 impl RightsSettings {
-    /// How the document of this name and metadata stands.
+    /// How the document of this name stands, of which storage says this.
     pub fn standing(&self, name: &str, metadata: &BTreeMap<String, String>) -> Standing {
         let said = |key: &str| metadata.get(key).map(|value| value.trim()).filter(|value| !value.is_empty());
         let owner = said(OWNER).map(str::to_owned);
@@ -214,6 +230,24 @@ mod tests {
         check("hr/a.txt", &[("owner", "t/ann")], &["group:home/hr-team", "user:t/ann"]);
         check("hr/secret/a.txt", &[("owner", "anonymous")], &[]);
         check("a.txt", &[("owner", "t/ann")], &["everyone"]);
+    }
+
+    #[test]
+    fn tags_count_where_metadata_says_nothing() {
+        let words = |pairs: &[(&str, &str)]| -> Words {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let told = |tags: &[(&str, &str)], metadata: &[(&str, &str)]| {
+            let (tags, metadata) = (words(tags), words(metadata));
+            let (name, etag) = ("a.txt".to_owned(), String::new());
+            said(&BlobMeta { name, size_bytes: 0, etag, modified: Default::default(), metadata, tags })
+        };
+        let tagged = [("allowed_groups", "t/hr  home/it"), ("category", "two words"), ("owner", "t/ann")];
+        let as_metadata = [("allowed_groups", "t/hr,home/it"), ("category", "two words"), ("owner", "t/ann")];
+        assert_eq!(told(&tagged, &[]), words(&as_metadata));
+        let mixed = told(&tagged, &[("allowed_users", "t/bob"), ("owner", "t/eve")]);
+        let expected = [("allowed_users", "t/bob"), ("category", "two words"), ("owner", "t/eve")];
+        assert_eq!(mixed, words(&expected), "the readers of metadata are all readers");
     }
 
     #[test]

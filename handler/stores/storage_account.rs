@@ -9,12 +9,14 @@ use azure_core::credentials::TokenCredential;
 use azure_core::http::Transport;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::bounded;
 use crate::breaker::Breaker;
 use crate::error::{Error, ErrorKind, Result};
+use crate::secret::{Made, Secret};
+use crate::web_address::is_this_machine;
 
 /// What `UseDevelopmentStorage=true` stands for: Azurite on its usual ports with its published account.
 const AZURITE: &str = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;\
@@ -24,9 +26,23 @@ const AZURITE: &str = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount
 /// A storage account and the way to sign in.
 #[derive(Clone)]
 pub struct StorageAccount {
-    blob_endpoint: Url,
-    pub(super) access: Access,
+    home: Home,
     pub(super) connections: Connections,
+}
+
+/// How an account is found.
+#[derive(Clone)]
+enum Home {
+    /// By what the settings say.
+    Known(Arc<Opened>),
+    /// By a connection string that is in a Key Vault.
+    InVault(Arc<Made<Opened>>),
+}
+
+/// Where the blob service of an account is, and what opens it.
+pub(super) struct Opened {
+    pub blob_endpoint: Url,
+    pub access: Access,
 }
 
 /// What opens an account.
@@ -66,13 +82,13 @@ impl Connections {
 
 impl fmt::Debug for StorageAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = match self.access {
+        let Home::Known(opened) = &self.home else { return write!(f, "StorageAccount({})", self.place()) };
+        let access = match opened.access {
             Access::Key { .. } => "key",
             Access::Signature(_) => "signature",
             Access::Identity(_) => "identity",
         };
-        let endpoint = self.blob_endpoint.as_str();
-        f.debug_struct("StorageAccount").field("blob_endpoint", &endpoint).field("access", &access).finish()
+        f.debug_struct("StorageAccount").field("blob_endpoint", &self.place()).field("access", &access).finish()
     }
 }
 
@@ -99,6 +115,63 @@ impl StorageAccount {
     /// An account from a connection string: with a key (`AccountName=…;AccountKey=…`), with a signature
     /// (`BlobEndpoint=…;SharedAccessSignature=…`), or Azurite from `UseDevelopmentStorage=true`.
     pub fn from_connection_string(text: &str) -> Result<Self> {
+        Opened::from_connection_string(text).map(Self::known)
+    }
+
+    /// The same from a secret. One in a Key Vault is fetched and read with the first call to the account.
+    pub fn from_secret(connection_string: Secret) -> Result<Self> {
+        match connection_string {
+            Secret::Plain(text) => Self::from_connection_string(text.expose_secret()),
+            secret @ Secret::InVault(_) => {
+                let home = Home::InVault(Arc::new(Made::of(secret)));
+                Ok(Self { home, connections: Connections::default() })
+            }
+        }
+    }
+
+    fn of(blob_endpoint: Url, access: Access) -> Self {
+        Self::known(Opened { blob_endpoint, access })
+    }
+
+    fn known(opened: Opened) -> Self {
+        Self { home: Home::Known(Arc::new(opened)), connections: Connections::default() }
+    }
+
+    /// What the account is opened with now: the same thing until a secret was replaced.
+    pub(super) async fn opened(&self) -> Result<Arc<Opened>> {
+        match &self.home {
+            Home::Known(opened) => Ok(Arc::clone(opened)),
+            Home::InVault(made) => made.get(|text| Opened::from_connection_string(text.expose_secret())).await,
+        }
+    }
+
+    /// Where the blob service answers, as far as that is known without asking a Key Vault.
+    pub fn blob_endpoint(&self) -> Option<&Url> {
+        match &self.home {
+            Home::Known(opened) => Some(&opened.blob_endpoint),
+            Home::InVault(_) => None,
+        }
+    }
+
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        match &self.home {
+            Home::Known(opened) => opened.blob_endpoint.to_string(),
+            Home::InVault(made) => made.place(),
+        }
+    }
+
+    /// Where the blob service answers that the identity of this process opens; none when something else opens it.
+    pub fn opened_by_identity(&self) -> Option<&Url> {
+        match &self.home {
+            Home::Known(opened) if matches!(opened.access, Access::Identity(_)) => Some(&opened.blob_endpoint),
+            _ => None,
+        }
+    }
+}
+
+impl Opened {
+    fn from_connection_string(text: &str) -> Result<Self> {
         let text = if text.trim().trim_end_matches(';').eq_ignore_ascii_case("UseDevelopmentStorage=true") {
             AZURITE
         } else {
@@ -117,7 +190,7 @@ impl StorageAccount {
             if BASE64_STANDARD.decode(key).is_err() {
                 return Err(misconfigured("the AccountKey of the connection string is not base64"));
             }
-            return Ok(Self::of(blob_endpoint, Access::Key { name, key: key.into() }));
+            return Ok(Self { blob_endpoint, access: Access::Key { name, key: key.into() } });
         }
         let sentence = "the connection string has neither an AccountKey nor a SharedAccessSignature";
         let signature = part("sharedaccesssignature").ok_or_else(|| misconfigured(sentence))?;
@@ -125,21 +198,7 @@ impl StorageAccount {
         if blob_endpoint.scheme() != "https" && !is_this_machine(&blob_endpoint) {
             return Err(misconfigured("a SharedAccessSignature may only be sent over https"));
         }
-        Ok(Self::of(blob_endpoint, Access::Signature(signature.trim_start_matches('?').into())))
-    }
-
-    fn of(blob_endpoint: Url, access: Access) -> Self {
-        Self { blob_endpoint, access, connections: Connections::default() }
-    }
-
-    /// Where the blob service answers.
-    pub fn blob_endpoint(&self) -> &Url {
-        &self.blob_endpoint
-    }
-
-    /// Whether the identity of this process opens it.
-    pub fn is_opened_by_identity(&self) -> bool {
-        matches!(self.access, Access::Identity(_))
+        Ok(Self { blob_endpoint, access: Access::Signature(signature.trim_start_matches('?').into()) })
     }
 }
 
@@ -155,16 +214,6 @@ fn blob_endpoint<'a>(part: impl Fn(&str) -> Option<&'a str>, name: Option<&str>)
     };
     let url = Url::parse(&endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| misconfigured("the BlobEndpoint of the connection string is not a web address"))
-}
-
-/// Whether an address is on the loopback interface.
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 fn misconfigured(sentence: &str) -> Error {

@@ -21,6 +21,12 @@ use crate::error::{ErrorKind, Result};
 
 task_local! {
     static CURRENT: Arc<Progress>;
+    static UNSEEN: ();
+}
+
+/// Work whose calls are not seen: that of sending telemetry, which would never end if it were telemetry itself.
+pub(super) async fn unseen<T>(work: impl Future<Output = T>) -> T {
+    UNSEEN.scope((), work).await
 }
 
 /// One call to somebody outside. It is over when its work is, or when it is dropped, and then it counts as cancelled.
@@ -40,7 +46,7 @@ struct Progress {
 
 /// A call to `system` (`blob`, `cosmos`, `search`, `model`, `embedding`, `rerank`, `redis`, `vault`, `entra`, `web`, `smtp`, `webhook`) that does `operation` there.
 pub fn outside(system: &'static str, operation: &'static str) -> Call {
-    if !is_on() {
+    if !is_on() || UNSEEN.try_with(|()| ()).is_ok() {
         return Call(None);
     }
     let name = format!("{system} {operation}");

@@ -16,6 +16,7 @@ mod trace;
 
 use std::time::Duration;
 
+pub use self::export::{Entry, Receiver, receivers};
 pub use self::log::{LogReader, one_line, place_in_json, without_secrets};
 use self::settings::TelemetrySettings;
 

@@ -21,6 +21,8 @@
       and who waits as long as he was told gets in. n counts requests.
   P12 Money is bounded: no more tokens are spent than a day has, though answers cost other than was thought and the
       process is killed with tokens set aside, of which none stay so. n counts requests.
+  P14 Whatever fails outside, a request ends in its time with the documented problem, the next one is served within a second when all
+      is well again, and nothing is left behind. n counts faults, of seven dependencies in turn, one process for each.
   P22 No caller forges a line of the log, and no secret of the settings gets into the log, an answer or telemetry, at
       LOG_LEVEL=trace, from services that repeat every key they are sent. n counts requests.
   P23 What the OpenAPI document says is what is answered: requests made from it, right ones and wrong ones, get the statuses,
@@ -46,6 +48,7 @@ import contract
 import crowd
 import discreet
 import handler
+import outages
 import rights
 import siege
 import throttle
@@ -194,6 +197,7 @@ PROMISES = {
     "P10": (tokens.prove_p10, 300),
     "P11": (throttle.prove_p11, 10_000),
     "P12": (throttle.prove_p12, 1_000),
+    "P14": (outages.prove_p14, 91),
     "P22": (discreet.prove_p22, 5_000),
     "P23": (contract.prove_p23, 5_000),
     "CROWD": (crowd.prove_crowd, 60),
@@ -204,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/prove", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4 to P12, P22, P23, CROWD or all")
+    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4 to P12, P14, P22, P23, CROWD or all")
     parser.add_argument("--n", type=int, help="how many trials; more of them bound the rate of failures lower")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same documents and moments")
     parser.add_argument("--program", type=pathlib.Path, default=handler.DEVELOPMENT_PROGRAM)

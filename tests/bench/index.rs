@@ -107,6 +107,7 @@ fn open(work: &Work) -> Index {
     let settings = SegmentSettings {
         cache: work.folder.join("cache"),
         refresh: Duration::from_secs(3_600),
+        stale: Duration::from_secs(300),
         language: "english".parse().unwrap(),
     };
     Index::on_segments(SegmentIndex::new(store, settings, Clock::system()), RankSettings::default())

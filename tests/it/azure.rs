@@ -74,7 +74,7 @@ async fn no_failure_quotes_a_shared_access_signature() {
     // Nobody listens there.
     let text = "BlobEndpoint=http://127.0.0.1:9/devstoreaccount1;SharedAccessSignature=sv=2020-12-06&sig=canary";
     let account = StorageAccount::from_connection_string(text).unwrap();
-    let store = AzureBlobs::open(&account, "documents").unwrap();
+    let store = AzureBlobs::open(&account, "documents");
     let error = store.head("a.txt").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StoreUnavailable);
     for told in [error.chain(), format!("{error:?}"), format!("{store:?}"), format!("{account:?}"), store.location()] {

@@ -123,7 +123,7 @@ impl Home {
     fn azurite(account: &StorageAccount) -> Self {
         let open = |name: &str| {
             let container = format!("{name}-{}", Uuid::new_v4().simple());
-            Arc::new(AzureBlobs::open(account, &container).unwrap())
+            Arc::new(AzureBlobs::open(account, &container))
         };
         let folder = tempfile::tempdir().unwrap();
         Self { index: open("index"), backups: open("backups"), elsewhere: open("elsewhere"), folder }
@@ -439,7 +439,7 @@ async fn a_function_app_is_backed_up_and_put_back() {
     let second = app.host.run_timer("backup").await;
     assert!(second.succeeded() && second.logs[0].contains("nothing to do"), "{second:?}");
     // The index is lost, and nothing else.
-    let open = |container: &str| AzureBlobs::open(&azurite::account(), container).unwrap();
+    let open = |container: &str| AzureBlobs::open(&azurite::account(), container);
     let index: Arc<dyn BlobStore> = Arc::new(open(&app.index));
     for blob in list_all(&index, "").await.unwrap() {
         index.delete(&blob.name).await.unwrap();

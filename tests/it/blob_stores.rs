@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use knowledge_worker::document::content_hash;
 use knowledge_worker::error::ErrorKind;
 use knowledge_worker::stores::blobs::azure::AzureBlobs;
 use knowledge_worker::stores::blobs::local::LocalBlobs;
 use knowledge_worker::stores::blobs::{BlobStore, Condition, PutOptions, Reread, list_all};
+use knowledge_worker::stores::storage_account::StorageAccount;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
@@ -25,7 +28,7 @@ async fn on_every_form<F: Future<Output = ()>>(check: impl Fn(Arc<dyn BlobStore>
     check(Arc::new(LocalBlobs::open(folder.path()).unwrap())).await;
     for account in azurite::accounts() {
         let container = format!("suite-{}", Uuid::new_v4().simple());
-        check(Arc::new(AzureBlobs::open(&account, &container).unwrap())).await;
+        check(Arc::new(AzureBlobs::open(&account, &container))).await;
     }
 }
 
@@ -293,7 +296,7 @@ async fn the_official_client_for_python_reads_what_we_wrote_and_we_what_it_wrote
     let by_key = json!({"connection_string": azurite::connection_string()});
     for (account, place) in [(azurite::account(), by_key), (azurite::account_by_identity(), by_identity)] {
         let container = format!("judged-{}", Uuid::new_v4().simple());
-        let store = AzureBlobs::open(&account, &container).unwrap();
+        let store = AzureBlobs::open(&account, &container);
         // More than the clients send in one piece.
         let large = Bytes::from(vec![7; 9 << 20]);
         let mut expected = Vec::new();
@@ -310,4 +313,63 @@ async fn the_official_client_for_python_reads_what_we_wrote_and_we_what_it_wrote
         let blob = store.get("from-python.txt", None).await.unwrap().unwrap();
         assert_eq!((blob.bytes, blob.meta.metadata["owner"].as_str()), (bytes("from Python"), "t1/ann"));
     }
+}
+
+#[tokio::test]
+async fn index_tags_come_with_a_blob_where_they_are_read() {
+    for account in [azurite::account(), azurite::account_by_signature()] {
+        let container = format!("tagged-{}", Uuid::new_v4().simple());
+        let (without, with) =
+            (AzureBlobs::open(&account, &container), AzureBlobs::open(&account, &container).with_tags());
+        let put = with.put_with("a.txt", bytes("alpha"), said(&[("owner", "bob")], Condition::Always)).await.unwrap();
+        with.put("b.txt", bytes("beta"), Condition::Always).await.unwrap();
+        azurite::tag(&container, "a.txt", &[("Category", "lamps and piers"), ("allowed_groups", "t1/hr home/it")])
+            .await;
+        let expected = BTreeMap::from(
+            [("category", "lamps and piers"), ("allowed_groups", "t1/hr home/it")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let got = with.get("a.txt", None).await.unwrap().unwrap();
+        let Reread::Changed(reread) = with.get_unless("a.txt", "0x1").await.unwrap() else {
+            panic!("it is another one")
+        };
+        let listed = with.list("", None, 10).await.unwrap().blobs;
+        let head = with.head("a.txt").await.unwrap().unwrap();
+        for meta in [&got.meta, &reread.meta, &listed[0], &head] {
+            assert_eq!((&meta.tags, &meta.etag), (&expected, &put.etag), "a tag does not change the ETag");
+            assert_eq!(meta.metadata["owner"], "bob");
+        }
+        assert!(listed[1].tags.is_empty() && with.head("b.txt").await.unwrap().unwrap().tags.is_empty());
+        for meta in without.list("", None, 10).await.unwrap().blobs {
+            assert!(meta.tags.is_empty() && without.head(&meta.name).await.unwrap().unwrap().tags.is_empty());
+        }
+        // Whoever writes a blob says anew what is said of it.
+        with.put("a.txt", bytes("gamma"), Condition::Always).await.unwrap();
+        assert!(with.head("a.txt").await.unwrap().unwrap().tags.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn no_content_comes_with_the_tags_of_another() {
+    // A blob that is replaced, with its tags, after the first look at its content.
+    let looks = Arc::new(AtomicU32::new(0));
+    let answer = move |request: axum::extract::Request| {
+        let is_tags = request.uri().query().is_some_and(|query| query.contains("comp=tags"));
+        let is_head = request.method() == axum::http::Method::HEAD;
+        let round =
+            if is_tags || is_head { looks.load(Ordering::SeqCst) } else { looks.fetch_add(1, Ordering::SeqCst) };
+        async move {
+            let tags = "<Tags><TagSet><Tag><Key>allowed_groups</Key><Value>everyone</Value></Tag></TagSet></Tags>";
+            let (etag, content) = if round == 0 { ("\"0x1\"", "secret") } else { ("\"0x2\"", "open") };
+            let body = if is_tags { tags } else { content };
+            ([("etag", etag), ("x-ms-tag-count", "1")], body).into_response()
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/account", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    let account = StorageAccount::from_connection_string(&azurite::connection_string_at(&url)).unwrap();
+    let blob = AzureBlobs::open(&account, "documents").with_tags().get("a.txt", None).await.unwrap().unwrap();
+    assert_eq!((blob.bytes, blob.meta.etag.as_str()), (bytes("open"), "0x2"));
+    assert_eq!(blob.meta.tags["allowed_groups"], "everyone");
 }

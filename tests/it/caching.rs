@@ -11,7 +11,7 @@ use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions}
 use azure_core::time::{Duration as TokenLife, OffsetDateTime};
 use futures_util::TryStreamExt;
 use knowledge_worker::app::App;
-use knowledge_worker::cache::redis::{Redis, RedisAccess, RedisSettings};
+use knowledge_worker::cache::redis::{Redis, RedisSettings};
 use knowledge_worker::chat::answer::answer;
 use knowledge_worker::chat::question::Question;
 use knowledge_worker::chat::{ChatEvent, ChatRequest, Role, Turn};
@@ -239,8 +239,12 @@ impl TokenCredential for Tokens {
 async fn the_identity_signs_in_at_redis_with_its_tokens() {
     let mut server = RedisServer::start(&["default off", "0b1e on >token-0 ~* +@all"]).await;
     let tokens = Arc::new(Tokens::default());
-    let access = RedisAccess::Identity { user: Some("0b1e".to_owned()), credential: tokens.clone() };
-    let redis = Redis::new(RedisSettings { address: server.url().parse().expect("an address"), access });
+    let redis = Redis::new(RedisSettings {
+        address: server.url().as_str().into(),
+        user: Some("0b1e".to_owned()),
+        password: None,
+        credential: tokens.clone(),
+    });
     redis.put("a", b"value", Duration::from_secs(60)).await;
     let (value, left) = redis.get("a").await.expect("it is there");
     assert_eq!(value, b"value");

@@ -89,7 +89,7 @@ impl World {
 
     fn blobs(&self, name: &str) -> Arc<dyn BlobStore> {
         match &self.account {
-            Some((account, unique)) => Arc::new(AzureBlobs::open(account, &format!("{name}-{unique}")).unwrap()),
+            Some((account, unique)) => Arc::new(AzureBlobs::open(account, &format!("{name}-{unique}"))),
             None => Arc::new(LocalBlobs::open(&self.path(name)).unwrap()),
         }
     }
@@ -106,8 +106,12 @@ impl World {
             Some(settings) => Arc::new(CosmosRecords::new(settings.clone(), self.clock.clone())),
         };
         let records: Arc<dyn RecordStore> = Arc::new(DyingRecords(records, life.clone()));
-        let settings =
-            SegmentSettings { cache: self.path("cache"), refresh: Duration::ZERO, language: self.config.language };
+        let settings = SegmentSettings {
+            cache: self.path("cache"),
+            refresh: Duration::ZERO,
+            stale: Duration::from_secs(300),
+            language: self.config.language,
+        };
         let segments = SegmentIndex::new(blobs("index"), settings, self.clock.clone());
         let ingest = Ingest {
             documents: blobs("documents"),

@@ -7,8 +7,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+use azure_data_cosmos::fault_injection::{
+    FaultInjectionConditionBuilder, FaultInjectionErrorType, FaultInjectionResultBuilder, FaultInjectionRule,
+    FaultInjectionRuleBuilder,
+};
 use knowledge_worker::clock::Clock;
 use knowledge_worker::error::ErrorKind;
+use knowledge_worker::reason::Reason;
 use knowledge_worker::stores::records::cosmos::{CosmosAuthorization, CosmosRecords, CosmosSettings};
 use knowledge_worker::stores::records::{Precondition, RecordStore};
 use serde_json::{Value, json};
@@ -290,4 +295,80 @@ async fn official_client(container: &Container) -> Value {
 fn merged(mut one: Value, other: Value) -> Value {
     one.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
     one
+}
+
+/// A store whose client plays a fault, when it is told to, to whatever is done with items; `times` in a row at most.
+async fn store_with(fault: FaultInjectionErrorType, times: Option<u32>) -> (CosmosRecords, Arc<FaultInjectionRule>) {
+    let container = Container::new().await;
+    let result = FaultInjectionResultBuilder::new().with_error(fault).build();
+    let condition = FaultInjectionConditionBuilder::new().with_container_id(&container.name).build();
+    let rule = FaultInjectionRuleBuilder::new("fault", result).with_condition(condition);
+    let rule = Arc::new(times.into_iter().fold(rule, FaultInjectionRuleBuilder::with_hit_limit).build());
+    rule.disable();
+    let store = CosmosRecords::with_faults(container.settings(), Clock::system(), vec![Arc::clone(&rule)]);
+    store.put("p", "kept", &json!({"n": 1}), Precondition::IfAbsent, None).await.unwrap();
+    assert_eq!(rule.hit_count(), 0, "nothing is played yet");
+    rule.enable();
+    (store, rule)
+}
+
+#[tokio::test]
+async fn a_fault_of_the_service_that_passes_is_not_seen() {
+    use FaultInjectionErrorType as F;
+    for (fault, times) in [
+        (F::TooManyRequests, 2),
+        (F::RetryWith, 2),
+        (F::ServiceUnavailable, 1),
+        (F::Timeout, 1),
+        (F::PartitionIsGone, 1),
+        (F::ConnectionError, 1),
+    ] {
+        let (store, rule) = store_with(fault, Some(times)).await;
+        let began = Instant::now();
+        let got = store.get("p", "kept").await.unwrap_or_else(|e| panic!("{fault:?}: {}", e.chain()));
+        assert_eq!((got.unwrap().body, rule.hit_count()), (json!({"n": 1}), times), "{fault:?}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{fault:?} {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_fault_of_the_service_that_lasts_is_told_in_time_and_after_few_tries() {
+    use FaultInjectionErrorType as F;
+    for (fault, reason) in [
+        (F::TooManyRequests, Some(Reason::Busy)),
+        (F::ServiceUnavailable, Some(Reason::Failed)),
+        (F::InternalServerError, Some(Reason::Failed)),
+        (F::Timeout, Some(Reason::TooSlow)),
+        (F::PartitionIsGone, None),
+        (F::ConnectionError, Some(Reason::Failed)),
+        (F::WriteForbidden, Some(Reason::Failed)),
+        // Its client would go on for longer than we let it.
+        (F::RetryWith, Some(Reason::TooSlow)),
+    ] {
+        let (store, rule) = store_with(fault, None).await;
+        let began = Instant::now();
+        let error = store.put("p", "new", &json!({"n": 2}), Precondition::IfAbsent, None).await.unwrap_err();
+        println!("{fault:?}: {:?} {:?} {} tries {:?}", error.kind(), error.reason(), rule.hit_count(), began.elapsed());
+        assert_eq!(error.kind(), ErrorKind::StoreUnavailable, "{fault:?}: {}", error.chain());
+        assert_eq!(error.reason(), reason, "{fault:?}: {}", error.chain());
+        assert!(began.elapsed() < Duration::from_secs(20), "{fault:?} {:?}", began.elapsed());
+        let most = if fault == F::RetryWith { 30 } else { 5 };
+        assert!(rule.hit_count() <= most, "{fault:?}: {} tries", rule.hit_count());
+        rule.disable();
+        let got = store.get("p", "kept").await.unwrap_or_else(|e| panic!("{fault:?}: {}", e.chain()));
+        assert!(got.is_some() && store.get("p", "new").await.unwrap().is_none(), "{fault:?}: nothing was written");
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_done_once_or_told_as_failed() {
+    let (store, rule) = store_with(FaultInjectionErrorType::ResponseTimeoutAfterService, Some(1)).await;
+    let etag = store.put("p", "new", &json!({"n": 2}), Precondition::IfAbsent, None).await;
+    assert_eq!(rule.hit_count(), 1, "the answer was lost");
+    let found = store.get("p", "new").await.unwrap().unwrap();
+    assert_eq!(found.body, json!({"n": 2}));
+    assert_eq!(etag.unwrap(), found.etag, "the store knows its own write again");
+    // Another one does not take it for its own.
+    let second = store.put("p", "new", &json!({"n": 2}), Precondition::IfAbsent, None).await.unwrap_err();
+    assert_eq!(second.kind(), ErrorKind::PreconditionFailed);
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::fake_azure::identity::FakeIdentity;
 use crate::fake_azure::key_vault::FakeKeyVault;
 use crate::fake_azure::tls::{self, TlsServer};
+use crate::fake_collector::{FakeCollector, Habit};
 use crate::fake_openai::{FakeOpenAi, Refusal, Script};
 use crate::fake_search::{FakeSearch, Trouble};
 use crate::support::azurite;
@@ -172,4 +173,42 @@ async fn an_identity_that_gives_no_token_is_told_for_what_it_is() {
         assert!(found.contains("az functionapp identity assign"), "{found}");
     }
     assert_eq!(of(&told, "records")["ok"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_telemetry_is_sent_some() {
+    let collector = FakeCollector::start(Habit::Take).await;
+    let answer = |status: StatusCode| TlsServer::start(Router::new().fallback(move || async move { (status, "{}") }));
+    let (insights, forbidding) = (answer(StatusCode::OK).await, answer(StatusCode::FORBIDDEN).await);
+    let connection = |server: &TlsServer| format!("InstrumentationKey=canary;IngestionEndpoint={}/", server.url());
+    let cloud = Cloud::with(&[
+        ("APPLICATIONINSIGHTS_CONNECTION_STRING", connection(&insights)),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=canary".to_owned()),
+    ])
+    .await;
+    let ran = cloud.doctor().await.assert_status(0);
+    let (told, text) = (ran.json(), format!("{}{}", ran.stdout, ran.stderr));
+    let checks: Vec<_> =
+        told["checks"].as_array().unwrap().iter().filter(|check| check["part"] == "telemetry").collect();
+    assert_eq!(checks.len(), 2, "{told}");
+    assert!(checks.iter().all(|check| check["ok"] == true && check["found"] == "took one span"), "{told}");
+    assert!(collector.spans().iter().any(|span| span.name == "handler doctor"), "{:?}", collector.spans());
+    assert!(collector.headers().iter().all(|headers| headers["x-key"] == "canary"));
+    assert!(!text.contains("canary"), "{text}");
+
+    let cloud = Cloud::with(&[
+        ("APPLICATIONINSIGHTS_CONNECTION_STRING", connection(&forbidding)),
+        ("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "Authorization=AAD".to_owned()),
+    ])
+    .await;
+    let told = cloud.doctor().await.assert_status(1).json();
+    assert_advice(&told, "telemetry", "may not do this", "--role \"Monitoring Metrics Publisher\"");
+    let cloud = Cloud::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9".to_owned())]).await;
+    assert_advice(
+        &cloud.doctor().await.assert_status(1).json(),
+        "telemetry",
+        "nobody answers",
+        "whether the service runs",
+    );
 }

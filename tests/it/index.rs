@@ -57,7 +57,7 @@ impl Home {
 
     fn on_account(account: &StorageAccount) -> Self {
         let container = format!("index-{}", Uuid::new_v4().simple());
-        let store = Arc::new(AzureBlobs::open(account, &container).unwrap());
+        let store = Arc::new(AzureBlobs::open(account, &container));
         Self { kind: Kind::Store(store), folder: tempfile::tempdir().unwrap(), clock: Clock::system() }
     }
 
@@ -83,8 +83,12 @@ impl Home {
     }
 
     fn open_with(&self, cache: &Path) -> Index {
-        let settings =
-            SegmentSettings { cache: cache.to_owned(), refresh: Duration::ZERO, language: "english".parse().unwrap() };
+        let settings = SegmentSettings {
+            cache: cache.to_owned(),
+            refresh: Duration::ZERO,
+            stale: Duration::from_secs(300),
+            language: "english".parse().unwrap(),
+        };
         let segments = SegmentIndex::new(Arc::clone(self.store()), settings, self.clock.clone());
         Index::on_segments(segments, RankSettings::default())
     }

@@ -147,6 +147,7 @@ async fn an_export_has_embeddings_when_asked_for() {
     let settings = SegmentSettings {
         cache: folder.path().join("cache"),
         refresh: Duration::ZERO,
+        stale: Duration::from_secs(300),
         language: "english".parse().unwrap(),
     };
     let index = SegmentIndex::new(store, settings, Clock::system());

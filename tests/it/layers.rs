@@ -10,6 +10,7 @@ const SHARED: &[&str] = &[
     "breaker",
     "error",
     "document",
+    "deadline",
     "clock",
     "crash",
     "identity",
@@ -20,6 +21,7 @@ const SHARED: &[&str] = &[
     "secret",
     "telemetry",
     "tokens",
+    "web_address",
 ];
 
 /// The allowed arrows. `app` wires the parts and may use everything below it; `cli` and `main` are the doors.
@@ -103,6 +105,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bounded", &[]),
     ("breaker", &[]),
     ("error", &[]),
+    ("deadline", &[]),
     ("document", &[]),
     ("clock", &[]),
     ("crash", &[]),
@@ -114,6 +117,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("sealed", &[]),
     ("tokens", &[]),
+    ("web_address", &[]),
 ];
 
 /// Words of HTTP, and the modules that may speak them.
@@ -122,7 +126,7 @@ const HTTP: (&[&str], &[&str]) =
 
 /// A vendor's client, and the places that may use it.
 const VENDORS: &[(&str, &[&str])] = &[
-    ("azure_storage_blob", &["stores/blobs/azure.rs"]),
+    ("azure_storage_blob", &["stores/blobs/azure/"]),
     ("azure_identity", &["identity.rs"]),
     ("azure_security_keyvault_secrets", &["key_vault.rs"]),
     ("jsonwebtoken", &["access/"]),

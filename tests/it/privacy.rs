@@ -33,7 +33,8 @@ async fn live(test: &TestApp, who: &Principal, mark: &str) {
     let open = app.conversations.begin(who, &id, &words).await.unwrap();
     let question = Question::parse(&words, 1_000).unwrap();
     let request = ChatRequest::of(question);
-    let events = open.record(answer(Arc::clone(&app.chat), who.clone(), request).boxed());
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let events = open.record(answer(Arc::clone(&app.chat), who.clone(), request).boxed(), deadline);
     let events: Vec<ChatEvent> = events.map(|event| event.unwrap()).collect().await;
     assert!(matches!(events.last(), Some(ChatEvent::Done(done)) if !done.abstained), "{events:?}");
     app.conversations.rate(who, &id, 1, Rating::Up, Some(format!("{mark} indeed"))).await.unwrap();

@@ -16,8 +16,10 @@ use knowledge_worker::ingest::ledger::State;
 use knowledge_worker::ingest::reconcile::Drift;
 use knowledge_worker::stores::blobs::{Condition, PutOptions};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::app::{TestApp, document_name, get, post_json};
+use crate::support::azurite;
 
 /// Documents with what storage says of them. All hold the same words, so that a search without rights finds them all.
 const DOCUMENTS: &[(&str, &[(&str, &str)])] = &[
@@ -171,6 +173,55 @@ async fn readers_that_change_in_storage_change_in_the_index() {
     }
     put(&test, "user.txt", words, &[]).await;
     assert!(sees(&Principal::anonymous()).await);
+}
+
+#[tokio::test]
+async fn readers_in_the_tags_of_a_blob_count_where_its_metadata_says_nothing() {
+    let unique = Uuid::new_v4().simple().to_string();
+    let (documents, connection) = (format!("documents-{unique}"), azurite::connection_string());
+    let test = TestApp::with(&[
+        ("AZURE_STORAGE_CONNECTION_STRING", &connection),
+        ("DOCUMENTS_CONTAINER", &documents),
+        ("INDEX_CONTAINER", &format!("index-{unique}")),
+        ("DOCUMENT_TAGS", "on"),
+        ("INDEX_REFRESH_SECONDS", "0"),
+    ]);
+    let (ann, bob, crew) = (user("t1", "ann", &[]), user("t1", "bob", &[]), user("t1", "cid", &["crew"]));
+    let sees = async |principal: &Principal| found(&test.app, principal).await;
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    for (name, said) in [("tagged.txt", &[][..]), ("both.txt", &[("allowed_users", "t1/ann")][..])] {
+        let (options, content) = (
+            PutOptions { condition: Condition::Always, metadata: metadata(said) },
+            format!("The lamp on the pier is green, says {name}."),
+        );
+        test.app.documents.put_with(name, content.into(), options).await.unwrap();
+        azurite::tag(&documents, name, &[("allowed_groups", "t1/crew t1/board"), ("category", "lamps")]).await;
+        test.sync(name).await;
+    }
+    assert_eq!(sees(&crew).await, names(&["tagged.txt"]));
+    assert_eq!((sees(&ann).await, sees(&Principal::anonymous()).await), (names(&["both.txt"]), names(&[])));
+    assert_eq!(test.row("tagged.txt").await.unwrap().category.as_deref(), Some("lamps"));
+    assert!(maintain(&test.app).await.is_empty(), "nothing has changed");
+    // Other tags leave the ETag as it is: no event tells of them, and the timer sees them.
+    azurite::tag(&documents, "tagged.txt", &[("allowed_users", "t1/bob"), ("owner", "t1/ann")]).await;
+    let original = test.row("tagged.txt").await.unwrap();
+    let refused = test.app.ingest.original(&original, &crew).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound, "the document itself is not given out any more, at once");
+    assert_eq!(maintain(&test.app).await, BTreeMap::from([(Drift::Outdated, 1)]));
+    assert_eq!((sees(&crew).await, sees(&bob).await), (names(&[]), names(&["tagged.txt"])));
+    assert_eq!(test.row("tagged.txt").await.unwrap().owner.as_deref(), Some("t1/ann"));
+    assert!(maintain(&test.app).await.is_empty(), "a second run finds nothing to do");
+    // A new version from its owner has the readers of the old one.
+    let submission = Submission {
+        name: document_name("tagged.txt"),
+        bytes: "The lamp on the pier is red now, says tagged.txt.".into(),
+        by: ann.clone(),
+        category: None,
+    };
+    test.app.ingest.accept(submission).await.unwrap();
+    test.sync("tagged.txt").await;
+    assert_eq!(sees(&bob).await, names(&["tagged.txt"]));
+    assert_eq!((sees(&ann).await, sees(&crew).await), (names(&["both.txt", "tagged.txt"]), names(&[])));
 }
 
 #[tokio::test]

@@ -31,7 +31,12 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(LocalBlobs::open(&folder.path().join("store")).unwrap());
         let cache = folder.path().join("cache");
-        let settings = SegmentSettings { cache, refresh: Duration::ZERO, language: "english".parse().unwrap() };
+        let settings = SegmentSettings {
+            cache,
+            refresh: Duration::ZERO,
+            stale: Duration::from_secs(300),
+            language: "english".parse().unwrap(),
+        };
         let segments = SegmentIndex::new(store, settings, Clock::manual(start()));
         Self { index: Index::on_segments(segments, RankSettings::default()), _folder: folder }
     }

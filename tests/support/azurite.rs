@@ -61,6 +61,17 @@ pub fn account_by_signature() -> StorageAccount {
     StorageAccount::from_connection_string(&text).expect("the connection string is complete")
 }
 
+/// Sets the index tags of a blob, as an operator does; what was there is gone.
+pub async fn tag(container: &str, name: &str, tags: &[(&str, &str)]) {
+    let tags: String =
+        tags.iter().map(|(name, value)| format!("<Tag><Key>{name}</Key><Value>{value}</Value></Tag>")).collect();
+    let body = format!(r#"<?xml version="1.0" encoding="utf-8"?><Tags><TagSet>{tags}</TagSet></Tags>"#);
+    let address = format!("{}/{container}/{name}?comp=tags&{}", addresses().0, signature());
+    let put = reqwest::Client::new().put(address).header("x-ms-version", "2021-12-02").body(body);
+    let answer = put.send().await.expect("Azurite answers");
+    assert_eq!(answer.status(), 204, "{}", answer.text().await.unwrap_or_default());
+}
+
 /// Every way to open an account.
 pub fn accounts() -> [StorageAccount; 3] {
     [account(), account_by_identity(), account_by_signature()]
@@ -70,7 +81,7 @@ pub fn accounts() -> [StorageAccount; 3] {
 /// Scheme: <https://learn.microsoft.com/rest/api/storageservices/create-account-sas>
 fn signature() -> String {
     let ends = (Clock::system().now() + Duration::from_secs(3_600)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let (permissions, version) = ("rwdlacup", "2020-12-06");
+    let (permissions, version) = ("rwdlacupt", "2020-12-06");
     let text = format!("{ACCOUNT}\n{permissions}\nb\nsco\n\n{ends}\n\nhttps,http\n{version}\n\n");
     let key = BASE64_STANDARD.decode(KEY).expect("the key is base64");
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");

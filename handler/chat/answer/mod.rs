@@ -35,8 +35,18 @@ pub fn answer(
     principal: Principal,
     request: ChatRequest,
 ) -> impl Stream<Item = Result<ChatEvent>> + Send {
+    let deadline = Instant::now() + chat.settings.timeout;
+    answer_until(deadline, chat, principal, request)
+}
+
+/// The same for those who have begun already, and so have less time.
+pub fn answer_until(
+    deadline: Instant,
+    chat: Arc<Chat>,
+    principal: Principal,
+    request: ChatRequest,
+) -> impl Stream<Item = Result<ChatEvent>> + Send {
     async_stream::try_stream! {
-        let deadline = Instant::now() + chat.settings.timeout;
         let key = match &chat.kept {
             Some(kept) => timeout_at(deadline, kept.key(&chat, &principal, &request)).await.map_err(|_| too_late())??,
             None => None,

@@ -46,6 +46,18 @@ impl Resource {
         Self::with_roles(endpoint, "Microsoft.Storage/storageAccounts", &["Storage Blob Data Contributor"])
     }
 
+    /// A storage account in which index tags of blobs are read, which only its owners may.
+    /// Source: <https://learn.microsoft.com/rest/api/storageservices/get-blob-tags#permissions>
+    pub(super) fn tagged_storage(endpoint: &str) -> Self {
+        Self::with_roles(endpoint, "Microsoft.Storage/storageAccounts", &["Storage Blob Data Owner"])
+    }
+
+    /// An Application Insights. Its addresses do not say what it is called.
+    pub(super) fn application_insights() -> Self {
+        let roles = &["Monitoring Metrics Publisher"];
+        Self { name: "NAME".to_owned(), grant: Grant::Roles { kind: "Microsoft.Insights/components", roles } }
+    }
+
     /// A search service: one role for the index itself, one for what is in it.
     pub(super) fn search(endpoint: &str) -> Self {
         let roles = &["Search Service Contributor", "Search Index Data Contributor"];

@@ -26,6 +26,7 @@ use crate::models::{Message, ModelRequest, Speaker};
 use crate::stores::blobs::{BlobStore, Condition};
 use crate::stores::records::cosmos::CosmosAuthorization;
 use crate::stores::records::{Precondition, RecordStore};
+use crate::telemetry::{Entry, Receiver, receivers};
 
 /// A model may take this long for a word or two.
 const MODEL_TIME: Duration = Duration::from_secs(25);
@@ -37,17 +38,22 @@ pub(super) fn all(app: &App) -> Vec<Check<'_>> {
     let config = &app.config;
     let mut checks = Vec::new();
     let mut add = |part, place: String, access, work| checks.push(Check { part, place, access, work });
-    add("documents", app.documents.location(), storage(&config.documents), documents(&app.documents).boxed());
+    add(
+        "documents",
+        app.documents.location(),
+        storage(&config.documents, config.document_tags),
+        documents(&app.documents).boxed(),
+    );
     if let Some(settings) = &config.search {
         let access = search(settings.endpoint.as_str(), &settings.authorization);
         add("index", settings.endpoint.to_string(), access, index(&app.index).boxed());
     } else if let Some(store) = &app.backups.index {
-        add("index", store.location(), storage(&config.index), both(blobs(store), index(&app.index)).boxed());
+        add("index", store.location(), storage(&config.index, false), both(blobs(store), index(&app.index)).boxed());
     }
-    add("backups", app.backups.store.location(), storage(&config.backups), blobs(&app.backups.store).boxed());
+    add("backups", app.backups.store.location(), storage(&config.backups, false), blobs(&app.backups.store).boxed());
     if config.actions.allowed.contains(&ActionType::GenerateReport) {
         let store = app.actions.reports().store();
-        add("reports", store.location(), storage(&config.reports), blobs(store).boxed());
+        add("reports", store.location(), storage(&config.reports, false), blobs(store).boxed());
     }
     let (home, access) = home_of_records(app);
     add("records", home, access, records(&app.records).boxed());
@@ -70,6 +76,11 @@ pub(super) fn all(app: &App) -> Vec<Check<'_>> {
     }
     if let Some(RerankSettings { server, .. }) = &config.rerank {
         add("reranker", place(server), model(server), rerank(server.clone()).boxed());
+    }
+    for receiver in config.telemetry.iter().flat_map(receivers) {
+        let (place, access) = (receiver.place(), telemetry(&receiver));
+        let work = async move { receiver.send_one().await.map(|()| "took one span".to_owned()) };
+        add("telemetry", place, access, work.boxed());
     }
     checks
 }
@@ -183,13 +194,14 @@ fn place(settings: &OpenAiSettings) -> String {
     settings.servers.first().map(|server| server.endpoint.to_string()).unwrap_or_default()
 }
 
-fn storage(home: &BlobHome) -> Access {
+fn storage(home: &BlobHome, reads_tags: bool) -> Access {
     match home {
         BlobHome::Folder(_) => Access::Local,
-        BlobHome::Container { account, .. } if account.is_opened_by_identity() => {
-            Access::Identity(Resource::storage(account.blob_endpoint().as_str()))
-        }
-        BlobHome::Container { .. } => Access::Key("AZURE_STORAGE_CONNECTION_STRING or AzureWebJobsStorage"),
+        BlobHome::Container { account, .. } => match account.opened_by_identity() {
+            Some(endpoint) if reads_tags => Access::Identity(Resource::tagged_storage(endpoint.as_str())),
+            Some(endpoint) => Access::Identity(Resource::storage(endpoint.as_str())),
+            None => Access::Key("AZURE_STORAGE_CONNECTION_STRING or AzureWebJobsStorage"),
+        },
     }
 }
 
@@ -222,10 +234,19 @@ fn model(settings: &OpenAiSettings) -> Access {
     }
 }
 
+fn telemetry(receiver: &Receiver) -> Access {
+    match receiver.entry() {
+        Entry::Identity => Access::Identity(Resource::application_insights()),
+        Entry::Secret(setting) => Access::Key(setting),
+        Entry::Open => Access::Open,
+    }
+}
+
 fn shared_cache(settings: &RedisSettings) -> Access {
-    match settings.access {
+    let Some(address) = settings.known() else { return Access::Key("REDIS_URL") };
+    match settings.access(&address) {
         RedisAccess::Open => Access::Open,
         RedisAccess::Password { .. } => Access::Key("REDIS_PASSWORD"),
-        RedisAccess::Identity { .. } => Access::Identity(Resource::redis(settings.address.as_str())),
+        RedisAccess::Identity { .. } => Access::Identity(Resource::redis(address.as_str())),
     }
 }

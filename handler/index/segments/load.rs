@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::bundle::Bundle;
 use super::files::{LocalFile, cannot_open};
@@ -17,27 +17,75 @@ use super::stored::StoredManifest;
 use super::vectors::Vectors;
 use super::{Current, SegmentIndex, Stored, blocking, damaged};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reason::Reason;
 use crate::stores::blobs::Reread;
 use crate::telemetry::one_line;
 use crate::telemetry::steps::same_trace;
 
-/// How long a search waits for a newer generation to load before it is answered from the one at hand.
-const LOAD_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a search waits for a newer generation before it is answered from the one at hand.
+const LOAD_PATIENCE: Duration = Duration::from_millis(1_500);
+/// The same when an earlier one has waited in vain: one question needs the index several times.
+const PATIENCE_BEHIND: Duration = Duration::from_millis(250);
 
 impl SegmentIndex {
-    /// The generation to search: at most `refresh` old, or a little older while a newer one takes long to load.
+    /// The generation to search: at most `refresh` old. While storage fails, is silent, or takes long to bring a newer one, it
+    /// is the one at hand, as long as that was the newest no longer than `stale` ago: who may read is in it, and what is missed
+    /// are changes by other instances. Not so when storage refuses this process, because somebody may have meant that.
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
         let Some(current) = self.current() else { return self.refresh().await };
-        if !current.must_reopen && current.checked.elapsed() < self.shared.settings.refresh {
+        let age = current.checked.elapsed();
+        if !current.must_reopen && age < self.shared.settings.refresh {
+            return Ok(current.snapshot);
+        }
+        let may_serve = !current.must_reopen && age < self.shared.settings.stale;
+        // Somebody has waited in vain already, and still asks for all of us.
+        if may_serve && current.is_behind && self.shared.loading.try_lock().is_err() {
             return Ok(current.snapshot);
         }
         let this = self.clone();
-        let refreshed = tokio::spawn(same_trace(async move { this.refresh().await }));
-        match tokio::time::timeout(LOAD_PATIENCE, refreshed).await {
-            Ok(Ok(snapshot)) => snapshot,
-            Ok(Err(_)) => Err(Error::new(ErrorKind::Internal, "loading the index was interrupted")),
-            // The load goes on by itself; the next search will have it.
-            Err(_) => Ok(current.snapshot),
+        let mut refreshing = tokio::spawn(same_trace(async move { this.refresh().await }));
+        let patience = match (may_serve, current.is_behind) {
+            (true, false) => LOAD_PATIENCE,
+            (true, true) => PATIENCE_BEHIND,
+            (false, _) => Duration::MAX,
+        };
+        let failed = match tokio::time::timeout(patience, &mut refreshing).await {
+            Ok(Ok(Ok(snapshot))) => return Ok(snapshot),
+            Ok(Ok(Err(e))) => Some(e),
+            Ok(Err(_)) => Some(Error::new(ErrorKind::Internal, "loading the index was interrupted")),
+            // The load goes on by itself; a later search will have it.
+            Err(_) => None,
+        };
+        match failed {
+            Some(e) if !may_serve || !is_outage(&e) => Err(e),
+            failed => {
+                self.fall_behind(failed.as_ref());
+                Ok(current.snapshot)
+            }
+        }
+    }
+
+    /// The newest generation, at most `refresh` old, and nothing in its place: for those who change the index.
+    pub async fn newest(&self) -> Result<Arc<Snapshot>> {
+        match self.current() {
+            Some(current) if !current.must_reopen && current.checked.elapsed() < self.shared.settings.refresh => {
+                Ok(current.snapshot)
+            }
+            _ => self.refresh().await,
+        }
+    }
+
+    /// Whether searches are answered from a generation that may not be the newest, because storage does not tell.
+    pub fn is_behind(&self) -> bool {
+        self.current().is_some_and(|current| current.is_behind)
+    }
+
+    fn fall_behind(&self, cause: Option<&Error>) {
+        let mut current = self.shared.current.lock().expect("no holder of this lock panics");
+        if let Some(current) = current.as_mut().filter(|current| !current.is_behind) {
+            current.is_behind = true;
+            let cause = cause.map_or_else(|| "no answer in time".to_owned(), Error::chain);
+            warn!(cause = %one_line(&cause), "storage does not tell which generation is the newest; answering from the one at hand");
         }
     }
 
@@ -69,6 +117,7 @@ impl SegmentIndex {
     fn mark_checked(&self) {
         if let Some(current) = self.shared.current.lock().expect("no holder of this lock panics").as_mut() {
             current.checked = Instant::now();
+            current.is_behind = false;
         }
     }
 
@@ -130,6 +179,7 @@ impl SegmentIndex {
                 segments: Arc::new(segments.clone()),
                 etag: stored.etag.filter(|_| !must_reopen),
                 checked: Instant::now(),
+                is_behind: false,
                 must_reopen,
             });
         }
@@ -218,4 +268,10 @@ impl SegmentIndex {
         };
         blocking(move || opened().map_err(cannot_open)).await
     }
+}
+
+/// Whether a failure is one of storage itself, and not its word that this process may not read.
+fn is_outage(error: &Error) -> bool {
+    let is_refusal = matches!(error.reason(), Some(Reason::NotAllowed | Reason::NotKnown | Reason::KeptOut));
+    matches!(error.kind(), ErrorKind::StoreUnavailable | ErrorKind::IndexDamaged) && !is_refusal
 }

@@ -52,6 +52,8 @@ pub struct SegmentSettings {
     pub cache: PathBuf,
     /// A generation this young is not asked after again.
     pub refresh: Duration,
+    /// How long ago a generation may have been the newest that is still searched while storage fails.
+    pub stale: Duration,
     /// How text becomes terms.
     pub language: analyze::StemmerLanguage,
 }
@@ -74,6 +76,8 @@ struct Current {
     segments: Arc<HashMap<String, OpenSegment>>,
     etag: Option<String>,
     checked: Instant,
+    /// Storage did not tell since whether there is a newer one.
+    is_behind: bool,
     /// A segment in it turned out to be bad.
     must_reopen: bool,
 }

@@ -48,6 +48,7 @@ pub(super) fn describe(name: &str, metadata: &fs::Metadata) -> BlobMeta {
         etag: String::new(),
         modified,
         metadata: Metadata::new(),
+        tags: Metadata::new(),
     }
 }
 

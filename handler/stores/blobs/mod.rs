@@ -18,6 +18,9 @@ use chrono::{DateTime, Utc};
 
 use crate::error::Result;
 
+/// Words about a blob by name.
+pub type Words = BTreeMap<String, String>;
+
 /// What a store knows about a blob without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobMeta {
@@ -30,7 +33,10 @@ pub struct BlobMeta {
     /// When the blob last changed, as the store says.
     pub modified: DateTime<Utc>,
     /// What was said about the blob when it was put; names in lower case.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: Words,
+    /// What has been said about it since, without writing it: the index tags of Azure, where they are read. A change of theirs
+    /// leaves the ETag as it is. Names in lower case.
+    pub tags: Words,
 }
 
 /// A blob's content, or the part of it that was asked for, with what is known about the whole.
@@ -59,7 +65,7 @@ pub struct PutOptions {
     /// When the write may happen.
     pub condition: Condition,
     /// All that is said about the blob from now on; names are lower-case identifiers.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: Words,
 }
 
 /// The answer to a read that names the ETag already known.
@@ -103,7 +109,7 @@ pub trait BlobStore: Debug + Send + Sync {
 
     /// Writes a blob without metadata; what was said about an earlier one of that name is forgotten.
     async fn put(&self, name: &str, bytes: Bytes, condition: Condition) -> Result<BlobMeta> {
-        self.put_with(name, bytes, PutOptions { condition, metadata: BTreeMap::new() }).await
+        self.put_with(name, bytes, PutOptions { condition, metadata: Words::new() }).await
     }
 
     /// Removes a blob; `false` if there was none.

@@ -13,10 +13,12 @@ use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, Temporality};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::http::LazyClient;
-use crate::telemetry::settings::{Collector, TelemetrySettings};
+use crate::error::{Error, ErrorKind};
+use crate::telemetry::calls::unseen;
+use crate::telemetry::settings::{self, Collector, TelemetrySettings};
 
 /// One place that takes traces and metrics, not yet opened. Opening it does nothing on the network.
 pub(super) struct Destination {
@@ -26,7 +28,7 @@ pub(super) struct Destination {
 
 /// The names, which the log uses too.
 const COLLECTOR: &str = "the collector";
-const APPLICATION_INSIGHTS: &str = "Application Insights";
+pub(super) const APPLICATION_INSIGHTS: &str = "Application Insights";
 
 /// The places that settings name.
 pub(super) fn of(settings: &TelemetrySettings) -> Vec<Destination> {
@@ -45,6 +47,8 @@ pub(super) struct Opened {
     pub client: LazyClient,
     reader: SharedReader,
     exporter: Exporters,
+    /// The secret that it was made with.
+    secret: Option<SecretString>,
 }
 
 enum Exporters {
@@ -53,27 +57,34 @@ enum Exporters {
 }
 
 impl Opened {
-    /// The exporters of a destination; none, with the reason, when they cannot be made.
-    pub(super) fn open(
+    /// The exporters of a destination as they have to be now: those at hand, unless their secret was replaced. A secret in a
+    /// Key Vault is fetched here, which is with the first thing to send.
+    pub(super) async fn refresh(
+        at_hand: Option<Self>,
         destination: &Destination,
         settings: &TelemetrySettings,
         resource: &Resource,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Error> {
         let insights = settings.application_insights.as_ref().filter(|_| destination.name == APPLICATION_INSIGHTS);
+        let secret = match (insights, &settings.collector) {
+            (Some(insights), _) => Some(&insights.connection),
+            (None, collector) => collector.as_ref().and_then(|collector| collector.headers.as_ref()),
+        };
+        let secret = match secret {
+            Some(secret) => Some(unseen(secret.expose()).await?),
+            None => None,
+        };
+        let exposed = |secret: &Option<SecretString>| secret.as_ref().map(|secret| secret.expose_secret().to_owned());
+        if let Some(opened) = at_hand.filter(|opened| exposed(&opened.secret) == exposed(&secret)) {
+            return Ok(opened);
+        }
         let client = LazyClient::new(insights.and_then(|insights| insights.identity.clone()));
-        let exporter = match (insights, &settings.collector) {
-            (Some(insights), _) => Exporter::new_from_connection_string(insights.connection.expose(), client.clone())
-                .map(|exporter| {
-                    let mut exporter = exporter.with_sample_rate(settings.sampling);
-                    exporter.set_resource(resource);
-                    Exporters::ApplicationInsights(Box::new(exporter))
-                })
-                // The reason may quote the string.
-                .map_err(|_| "the connection string cannot be used".to_owned()),
-            (None, Some(collector)) => of_collector(collector, &client, resource),
-            (None, None) => Err("it is not named".to_owned()),
+        let exporter = match (insights, &settings.collector, &secret) {
+            (Some(_), _, Some(connection)) => of_insights(connection, &client, settings, resource),
+            (None, Some(collector), headers) => of_collector(collector, headers.as_ref(), &client, resource),
+            _ => Err(unusable("it is not named")),
         }?;
-        Ok(Self { client, reader: destination.reader.clone(), exporter })
+        Ok(Self { client, reader: destination.reader.clone(), exporter, secret })
     }
 
     /// Sends spans.
@@ -97,11 +108,36 @@ impl Opened {
     }
 }
 
-fn of_collector(collector: &Collector, client: &LazyClient, resource: &Resource) -> Result<Exporters, String> {
+fn unusable(sentence: &str) -> Error {
+    Error::new(ErrorKind::Misconfigured, sentence)
+}
+
+fn of_insights(
+    connection: &SecretString,
+    client: &LazyClient,
+    settings: &TelemetrySettings,
+    resource: &Resource,
+) -> Result<Exporters, Error> {
+    settings::check_connection_string(connection)?;
+    // The reason may quote the string.
+    let broken = |_| unusable("the connection string cannot be used");
+    let exporter = Exporter::new_from_connection_string(connection.expose_secret(), client.clone()).map_err(broken)?;
+    let mut exporter = exporter.with_sample_rate(settings.sampling);
+    exporter.set_resource(resource);
+    Ok(Exporters::ApplicationInsights(Box::new(exporter)))
+}
+
+fn of_collector(
+    collector: &Collector,
+    headers: Option<&SecretString>,
+    client: &LazyClient,
+    resource: &Resource,
+) -> Result<Exporters, Error> {
     let base = collector.endpoint.as_str().trim_end_matches('/');
+    let headers = headers.map(settings::headers).transpose()?.unwrap_or_default();
     let headers: HashMap<String, String> =
-        collector.headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
-    let broken = |_| "the exporter cannot be made".to_owned();
+        headers.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect();
+    let broken = |_| unusable("the exporter cannot be made");
     let mut spans = SpanExporter::builder()
         .with_http()
         .with_http_client(client.clone())

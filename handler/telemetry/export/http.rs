@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 
 use crate::error::{Error, ErrorKind};
 use crate::identity;
+use crate::reason::Reason;
 
 /// What a token for Application Insights is asked for with; the two slashes belong there.
 const SCOPE: &str = "https://monitor.azure.com//.default";
@@ -32,8 +33,11 @@ pub(super) struct LazyClient(Arc<Inner>);
 struct Inner {
     identity: Option<Arc<dyn TokenCredential>>,
     client: OnceLock<reqwest::Client>,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
 }
+
+/// What went wrong, in words that hold neither an address nor a key, and why, as far as that can be told.
+pub(super) type Trouble = (String, Option<Reason>);
 
 impl fmt::Debug for LazyClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,12 +52,12 @@ impl LazyClient {
     }
 
     /// What went wrong last, if anything did since this was last asked.
-    pub(super) fn take_trouble(&self) -> Option<String> {
+    pub(super) fn take_trouble(&self) -> Option<Trouble> {
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn failed(&self, what: String) -> Box<dyn std::error::Error + Send + Sync> {
-        *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.clone());
+    fn failed(&self, what: String, why: Option<Reason>) -> Box<dyn std::error::Error + Send + Sync> {
+        *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some((what.clone(), why));
         what.into()
     }
 
@@ -93,16 +97,17 @@ impl HttpClient for LazyClient {
     ) -> Result<Response<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
         if let Some(identity) = &self.0.identity {
             let signed_in = authorize(identity, &mut request).await;
-            signed_in.map_err(|e| self.failed(e.message().to_owned()))?;
+            signed_in.map_err(|e| self.failed(e.message().to_owned(), e.reason()))?;
         }
         match self.send(request).await {
             Ok(answer) => {
                 if !answer.status().is_success() {
-                    self.failed(format!("status {}", answer.status().as_u16()));
+                    let status = answer.status().as_u16();
+                    self.failed(format!("status {status}"), Reason::of_status(status));
                 }
                 Ok(answer)
             }
-            Err(e) => Err(self.failed(why(&e).to_owned())),
+            Err(e) => Err(self.failed(why(&e).to_owned(), Some(Reason::of_network(&e)))),
         }
     }
 }

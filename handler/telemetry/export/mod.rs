@@ -7,6 +7,7 @@
 
 mod destination;
 mod http;
+mod receiver;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,9 +27,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
 use self::destination::{Destination, Opened};
+use self::http::Trouble;
+pub use self::receiver::{Entry, Receiver, receivers};
 use self::waiting::{Load, MEASURE_EVERY, Waiting};
 use super::settings::TelemetrySettings;
 use super::{metrics, trace};
+use crate::reason::Reason;
 
 /// Spans are sent this long after the first of them came.
 const SHIP_AFTER: Duration = Duration::from_secs(2);
@@ -71,13 +75,7 @@ pub(super) async fn flush(bound: Duration, ends: bool) {
 
 /// Prepares traces and metrics. Does nothing on the network.
 pub(super) fn start(settings: TelemetrySettings) -> SdkTracer {
-    let resource = Resource::builder_empty()
-        .with_service_name(settings.service.clone())
-        .with_attributes([
-            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()),
-        ])
-        .build();
+    let resource = resource(&settings);
     let destinations = destination::of(&settings);
     let meters = destinations
         .iter()
@@ -105,6 +103,17 @@ pub(super) fn start(settings: TelemetrySettings) -> SdkTracer {
     let _started_already = SHIPPERS.set(shippers);
     let _started_already = PROVIDERS.set((tracers, meters));
     tracer
+}
+
+/// What is seen of this process.
+fn resource(settings: &TelemetrySettings) -> Resource {
+    Resource::builder_empty()
+        .with_service_name(settings.service.clone())
+        .with_attributes([
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()),
+        ])
+        .build()
 }
 
 /// Puts finished spans into the queues.
@@ -197,14 +206,15 @@ impl Shipper {
     }
 
     async fn run(self: Arc<Self>) {
-        let opened = Opened::open(&self.destination, &self.settings, &self.resource);
+        let mut opened = None;
         let mut told: Option<Instant> = None;
         loop {
             self.until_due().await;
             let load = self.waiting().take();
-            let sent = match &opened {
-                Ok(opened) => ship(opened, &load).await,
-                Err(cause) => Err(cause.clone()),
+            let refreshed = Opened::refresh(opened.take(), &self.destination, &self.settings, &self.resource).await;
+            let sent = match refreshed {
+                Ok(refreshed) => ship(opened.insert(refreshed), &load).await,
+                Err(e) => Err((e.chain(), e.reason())),
             };
             metrics::telemetry_lost(load.dropped + if sent.is_err() { load.spans.len() as u64 } else { 0 });
             self.is_failing.store(sent.is_err(), Ordering::Relaxed);
@@ -212,7 +222,7 @@ impl Shipper {
             for flush in load.flushes {
                 let _nobody_waits_any_more = flush.send(());
             }
-            if let Err(cause) = sent
+            if let Err((cause, _)) = sent
                 && told.is_none_or(|told| told.elapsed() >= TELL_EVERY)
             {
                 told = Some(Instant::now());
@@ -248,8 +258,8 @@ impl Shipper {
     }
 }
 
-/// Sends a load to one place. The reason of a failure holds no address and no key.
-async fn ship(to: &Opened, load: &Load) -> Result<(), String> {
+/// Sends a load to one place. What is told of a failure holds no address and no key.
+async fn ship(to: &Opened, load: &Load) -> Result<(), Trouble> {
     let _of_an_earlier_load = to.client.take_trouble();
     let work = async {
         if !load.spans.is_empty() {
@@ -262,5 +272,5 @@ async fn ship(to: &Opened, load: &Load) -> Result<(), String> {
         Ok(Err(_)) => "it did not take them",
         Err(_) => "it did not answer in time",
     };
-    Err(to.client.take_trouble().unwrap_or_else(|| failed.to_owned()))
+    Err(to.client.take_trouble().unwrap_or_else(|| (failed.to_owned(), Some(Reason::TooSlow))))
 }

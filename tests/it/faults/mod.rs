@@ -51,6 +51,8 @@ fn documented(dependency: Dependency, fault: Fault) -> &'static [&'static str] {
         // Documents could not be ingested without embeddings either.
         (D::QuestionEmbedding, F::BadCertificate | F::NoSuchName) => &["abstained"],
         (D::Redis | D::Reranker | D::QuestionEmbedding, _) | (_, F::Burst) => &["answered"],
+        // Nothing was ever loaded where the address is wrong from the beginning.
+        (D::Index, _) if !fault.is_of_the_address() => &["answered"],
         (_, F::BlackHole | F::Drip) => &["deadline-exceeded"],
         (D::Chat | D::PassageEmbedding, F::Unavailable) => &["model-busy"],
         (D::Chat | D::PassageEmbedding, _) if is_busy => &["model-busy"],
@@ -58,7 +60,7 @@ fn documented(dependency: Dependency, fault: Fault) -> &'static [&'static str] {
         (D::PassageEmbedding, F::BadCertificate | F::NoSuchName) => &["model-failed", "model-busy"],
         (D::Chat | D::PassageEmbedding, _) => &["model-failed"],
         (D::KeyVault, _) => &["model-failed", "deadline-exceeded"],
-        (D::Index, F::TruncatedJson | F::WrongType) => &["index-damaged"],
+        (D::IndexAnew, F::TruncatedJson | F::WrongType) => &["index-damaged"],
         (D::Identity, _) => &["store-unavailable", "deadline-exceeded"],
         _ if is_busy => &["store-unavailable", "deadline-exceeded"],
         _ => &["store-unavailable"],
@@ -195,7 +197,7 @@ async fn an_outage_is_not_made_worse_and_is_told_at_once() {
         Dependency::PassageEmbedding,
         Dependency::SearchQuery,
         Dependency::Documents,
-        Dependency::Index,
+        Dependency::IndexAnew,
         Dependency::Cosmos,
         Dependency::Identity,
         Dependency::KeyVault,

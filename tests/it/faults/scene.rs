@@ -42,6 +42,7 @@ pub enum Dependency {
     SearchIndexing,
     Documents,
     Index,
+    IndexAnew,
     Cosmos,
     Redis,
     Identity,
@@ -49,7 +50,7 @@ pub enum Dependency {
 }
 
 impl Dependency {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Chat,
         Self::QuestionEmbedding,
         Self::PassageEmbedding,
@@ -58,6 +59,7 @@ impl Dependency {
         Self::SearchIndexing,
         Self::Documents,
         Self::Index,
+        Self::IndexAnew,
         Self::Cosmos,
         Self::Redis,
         Self::Identity,
@@ -75,6 +77,7 @@ impl Dependency {
             Self::SearchIndexing => "AI Search, document",
             Self::Documents => "Blob Storage, documents",
             Self::Index => "Blob Storage, index",
+            Self::IndexAnew => "the same with nothing at hand",
             Self::Cosmos => "Cosmos DB",
             Self::Redis => "Redis",
             Self::Identity => "identity",
@@ -145,7 +148,9 @@ impl Scene {
     /// Puts a document where questions find it, as far as that is possible without the dependency.
     pub async fn prepare(&self) {
         match self.dependency {
-            Dependency::Documents | Dependency::Index => drop(self.upload_and_ingest("ferry.txt").await),
+            Dependency::Documents | Dependency::Index | Dependency::IndexAnew => {
+                drop(self.upload_and_ingest("ferry.txt").await)
+            }
             Dependency::Redis => {
                 self.ingest("ferry.txt").await;
                 // Whoever starts on a busy machine may not reach it in time, and then goes on without for a while.
@@ -299,7 +304,10 @@ async fn wire(dependency: Dependency, fault: Option<Fault>) -> (FaultServer, Set
             settings.push(("AZURE_SEARCH_API_KEY", fake_search::KEY.to_owned()));
             others.push(Box::new(service));
         }
-        Dependency::Documents | Dependency::Index => {
+        Dependency::Documents | Dependency::Index | Dependency::IndexAnew => {
+            if dependency == Dependency::IndexAnew {
+                settings.push(("INDEX_STALE_SECONDS", "0".to_owned()));
+            }
             let blob = azurite::addresses().0;
             faults = before(blob.as_str(), fault).await;
             let endpoint = format!("{}{}", address(&faults, "http", fault), blob.path());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::credentials::{Secret as ClientSecret, TokenCredential};
 use azure_data_cosmos::clients::ContainerClient;
 use azure_data_cosmos::diagnostics::DiagnosticsContext;
 use azure_data_cosmos::options::{
@@ -20,13 +20,14 @@ use azure_data_cosmos::{
     AccountEndpoint, AccountReference, CosmosClientBuilder, CosmosError, CosmosRuntime, RoutingStrategy,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tracing::debug;
 use url::Url;
 
 use crate::breaker::Breaker;
 use crate::error::{Error, ErrorKind};
 use crate::reason::Reason;
+use crate::secret::Secret;
 use crate::telemetry::{calls, metrics};
 
 /// The longest that one call may take, its retries included.
@@ -64,7 +65,7 @@ pub enum CosmosAuthorization {
     /// An Entra token of this process.
     Identity(Arc<dyn TokenCredential>),
     /// The account's key, for an emulator or local work.
-    Key(SecretString),
+    Key(Secret),
 }
 
 /// What the calls of a store came to so far.
@@ -82,14 +83,24 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
 }
 
+/// Faults that the client plays to a test.
+#[cfg(feature = "crash-points")]
+pub(super) type Faults = Vec<Arc<azure_data_cosmos::fault_injection::FaultInjectionRule>>;
+
 struct Shared {
     settings: CosmosSettings,
-    container: OnceCell<ContainerClient>,
+    #[cfg(feature = "crash-points")]
+    faults: Faults,
+    /// Held while it is connected to, so that many who need it at once connect once.
+    container: Mutex<Option<Connected>>,
     breaker: Breaker,
     calls: AtomicU64,
     /// Thousandths of request units.
     milli_units: AtomicU64,
 }
+
+/// The container, and the key it was connected to with, if it was with one.
+type Connected = (Option<SecretString>, ContainerClient);
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,12 +114,24 @@ impl Connection {
         Self {
             shared: Arc::new(Shared {
                 settings,
-                container: OnceCell::new(),
+                #[cfg(feature = "crash-points")]
+                faults: Faults::new(),
+                container: Mutex::new(None),
                 breaker: Breaker::default(),
                 calls,
                 milli_units,
             }),
         }
+    }
+
+    /// The same with a client that plays faults.
+    #[cfg(feature = "crash-points")]
+    pub fn with_faults(settings: CosmosSettings, faults: Faults) -> Self {
+        let mut connection = Self::new(settings);
+        if let Some(shared) = Arc::get_mut(&mut connection.shared) {
+            shared.faults = faults;
+        }
+        connection
     }
 
     /// Does some work with the container, in bounded time, unless the account is left alone after too many failures.
@@ -132,12 +155,12 @@ impl Connection {
     }
 
     async fn container(&self) -> Result<ContainerClient, Failure> {
-        if let Some(container) = self.shared.container.get() {
-            return Ok(container.clone());
-        }
+        let key = match &self.shared.settings.authorization {
+            CosmosAuthorization::Identity(_) => None,
+            CosmosAuthorization::Key(key) => Some(key.expose().await.map_err(Failure::NoKey)?),
+        };
         let shared = Arc::clone(&self.shared);
-        let connecting =
-            tokio::spawn(async move { shared.container.get_or_try_init(|| connect(&shared.settings)).await.cloned() });
+        let connecting = tokio::spawn(async move { shared.container(key).await });
         match connecting.await {
             Ok(connected) => connected.map_err(|e| Failure::Unconnected(Box::new(e))),
             Err(_) => Err(Failure::Interrupted),
@@ -163,38 +186,58 @@ impl Connection {
     }
 }
 
-async fn connect(settings: &CosmosSettings) -> Result<ContainerClient, CosmosError> {
-    let endpoint = AccountEndpoint::from(settings.endpoint.clone());
-    let account = match &settings.authorization {
-        CosmosAuthorization::Identity(credential) => {
-            AccountReference::with_credential(endpoint, Arc::clone(credential))
+impl Shared {
+    /// The container, connected to where it is not yet, or where the key was replaced since.
+    async fn container(&self, key: Option<SecretString>) -> Result<ContainerClient, CosmosError> {
+        let mut connected = self.container.lock().await;
+        let exposed = key.as_ref().map(ExposeSecret::expose_secret);
+        if let Some((_, container)) =
+            connected.as_ref().filter(|(of, _)| of.as_ref().map(ExposeSecret::expose_secret) == exposed)
+        {
+            return Ok(container.clone());
         }
-        CosmosAuthorization::Key(key) => {
-            AccountReference::with_authentication_key(endpoint, Secret::from(key.expose_secret().to_owned()))
-        }
-    };
-    let routing = match &settings.region {
-        Some(region) => RoutingStrategy::ProximityTo(Region::new(region.clone())),
-        None => RoutingStrategy::PreferredRegions(Vec::new()),
-    };
-    let throttling = ThrottlingRetryOptionsBuilder::new()
-        .with_max_retry_count(MAX_THROTTLE_RETRIES)
-        .with_max_retry_wait_time(MAX_THROTTLED)
-        .build();
-    let operation = OperationOptionsBuilder::new()
-        .with_throttling_retry_options(throttling)
-        .with_max_failover_retry_count(MAX_FAILOVER_RETRIES)
-        .with_max_session_retry_count(MAX_FAILOVER_RETRIES)
-        .build();
-    let pool = ConnectionPoolOptions::builder().with_max_metadata_request_timeout(CONNECT_TIMEOUT).build()?;
-    let runtime =
-        CosmosRuntime::builder().with_connection_pool(pool).with_cpu_refresh_interval(LOAD_INTERVAL).build().await?;
-    let client = CosmosClientBuilder::new()
-        .with_runtime(runtime)
-        .with_default_operation_options(operation)
-        .build(account, routing)
-        .await?;
-    client.database_client(settings.database.clone()).container_client(settings.container.clone(), None).await
+        let container = self.connect(key.as_ref()).await?;
+        *connected = Some((key, container.clone()));
+        Ok(container)
+    }
+
+    async fn connect(&self, key: Option<&SecretString>) -> Result<ContainerClient, CosmosError> {
+        let settings = &self.settings;
+        let endpoint = AccountEndpoint::from(settings.endpoint.clone());
+        let account = match (&settings.authorization, key) {
+            (CosmosAuthorization::Identity(credential), _) => {
+                AccountReference::with_credential(endpoint, Arc::clone(credential))
+            }
+            (CosmosAuthorization::Key(_), key) => {
+                let key = key.map(ExposeSecret::expose_secret).unwrap_or_default();
+                AccountReference::with_authentication_key(endpoint, ClientSecret::from(key.to_owned()))
+            }
+        };
+        let routing = match &settings.region {
+            Some(region) => RoutingStrategy::ProximityTo(Region::new(region.clone())),
+            None => RoutingStrategy::PreferredRegions(Vec::new()),
+        };
+        let throttling = ThrottlingRetryOptionsBuilder::new()
+            .with_max_retry_count(MAX_THROTTLE_RETRIES)
+            .with_max_retry_wait_time(MAX_THROTTLED)
+            .build();
+        let operation = OperationOptionsBuilder::new()
+            .with_throttling_retry_options(throttling)
+            .with_max_failover_retry_count(MAX_FAILOVER_RETRIES)
+            .with_max_session_retry_count(MAX_FAILOVER_RETRIES)
+            .build();
+        let pool = ConnectionPoolOptions::builder().with_max_metadata_request_timeout(CONNECT_TIMEOUT).build()?;
+        let runtime = CosmosRuntime::builder()
+            .with_connection_pool(pool)
+            .with_cpu_refresh_interval(LOAD_INTERVAL)
+            .build()
+            .await?;
+        let builder = CosmosClientBuilder::new().with_runtime(runtime).with_default_operation_options(operation);
+        #[cfg(feature = "crash-points")]
+        let builder = builder.with_fault_injection_rules(self.faults.clone())?;
+        let client = builder.build(account, routing).await?;
+        client.database_client(settings.database.clone()).container_client(settings.container.clone(), None).await
+    }
 }
 
 /// Why a call brought nothing.
@@ -203,6 +246,8 @@ pub(super) enum Failure {
     Service(Box<CosmosError>),
     /// Account, database or container could not be found or reached.
     Unconnected(Box<CosmosError>),
+    /// The account's key could not be had.
+    NoKey(Error),
     Timeout,
     Interrupted,
     /// It failed again and again a moment ago, so it was not called.
@@ -230,16 +275,21 @@ impl Failure {
         match self {
             Self::Service(e) => e.status().is_timeout() || u16::from(e.status().status_code()) >= 500,
             Self::Unconnected(_) | Self::Timeout => true,
-            Self::Interrupted | Self::LeftAlone => false,
+            Self::Interrupted | Self::LeftAlone | Self::NoKey(_) => false,
         }
     }
 
     /// The error that callers get.
     pub fn into_error(self) -> Error {
-        let reason = self.reason();
+        let failure = match self {
+            // It says itself what is missing.
+            Self::NoKey(e) => return e,
+            failure => failure,
+        };
+        let reason = failure.reason();
         Error::new(ErrorKind::StoreUnavailable, "the records in Cosmos DB cannot be used")
             .because(reason)
-            .caused_by(self)
+            .caused_by(failure)
     }
 
     /// Why, for a person.
@@ -248,6 +298,7 @@ impl Failure {
             Self::Service(e) | Self::Unconnected(e) => Reason::of_status(e.status().status_code().into()),
             Self::Timeout => Some(Reason::TooSlow),
             Self::LeftAlone => Some(Reason::Failed),
+            Self::NoKey(e) => e.reason(),
             Self::Interrupted => None,
         }
     }
@@ -258,6 +309,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Service(e) => e.fmt(f),
             Self::Unconnected(e) => write!(f, "cannot connect to the container: {e}"),
+            Self::NoKey(e) => e.fmt(f),
             Self::Timeout => write!(f, "no answer within {} s", CALL_TIMEOUT.as_secs()),
             Self::Interrupted => write!(f, "the process is about to end"),
             Self::LeftAlone => write!(f, "left alone for a moment after failures"),
@@ -269,7 +321,7 @@ impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Service(e) | Self::Unconnected(e) => e.source(),
-            Self::Timeout | Self::Interrupted | Self::LeftAlone => None,
+            Self::NoKey(_) | Self::Timeout | Self::Interrupted | Self::LeftAlone => None,
         }
     }
 }

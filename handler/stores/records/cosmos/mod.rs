@@ -49,6 +49,16 @@ impl CosmosRecords {
         Self { connection: Connection::new(settings), clock }
     }
 
+    /// The same with a client that plays faults, for tests.
+    #[cfg(feature = "crash-points")]
+    pub fn with_faults(
+        settings: CosmosSettings,
+        clock: Clock,
+        faults: Vec<std::sync::Arc<azure_data_cosmos::fault_injection::FaultInjectionRule>>,
+    ) -> Self {
+        Self { connection: Connection::with_faults(settings, faults), clock }
+    }
+
     /// What the calls of this store came to so far.
     pub fn usage(&self) -> Usage {
         self.connection.usage()
