@@ -83,20 +83,6 @@ pub fn above(numbers: &[f32], threshold: f32) -> u64 {
     bits
 }
 
-/// The highest of 64 numbers.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-pub fn highest(numbers: &[f32; BLOCK]) -> f32 {
-    const LANES: usize = 16;
-    // One for each lane, as with the sums of a product.
-    let mut lanes = [f32::MIN; LANES];
-    for part in numbers.chunks_exact(LANES) {
-        for (lane, number) in lanes.iter_mut().zip(part) {
-            *lane = if *number > *lane { *number } else { *lane };
-        }
-    }
-    lanes.iter().fold(f32::MIN, |most, number| most.max(*number))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,15 +105,6 @@ mod tests {
         let numbers: Vec<f32> = (0..64).map(|at| if at % 9 == 0 { 1.0 } else { -1.0 }).collect();
         assert_eq!(above(&numbers, 0.0), (0..64).step_by(9).map(|at| 1_u64 << at).sum::<u64>());
         assert_eq!((above(&numbers, 1.0), above(&numbers[..3], 0.5), above(&[], 0.0)), (0, 1, 0));
-    }
-
-    #[test]
-    fn the_highest_is_found_wherever_it_is() {
-        for at in 0..BLOCK {
-            let mut numbers = [-1.0; BLOCK];
-            numbers[at] = -0.5;
-            assert_eq!(highest(&numbers), -0.5, "at {at}");
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use tantivy::DocAddress;
 
-use super::kernels::{Estimator, PLANES, above, differing_bits, estimates, highest, product};
+use super::kernels::{Estimator, PLANES, above, differing_bits, estimates, product};
 use super::rotation::{Rotation, length};
 use super::{BLOCK, Vectors};
 use crate::index::segments::best::Best;
@@ -49,25 +49,19 @@ pub fn nearest(searched: &[Searched<'_>], query: &[f32], over_sampling: f32, lim
     let aimed: Vec<(&Searched<'_>, Aimed)> =
         fitting.map(|searched| (searched, searched.vectors.aim(&rotated, over_sampling))).collect();
     let mut likely = Best::new(limit);
-    let bounds: Vec<Bounds> = aimed.iter().map(|(searched, aimed)| searched.estimate(aimed, &mut likely)).collect();
+    let mut highest: Vec<Vec<f32>> =
+        aimed.iter().map(|(searched, aimed)| searched.estimate(aimed, &mut likely)).collect();
     let mut best = Best::new(limit);
-    let mut seen: Vec<RowSet> = aimed.iter().map(|(searched, _)| searched.no_row()).collect();
     for (_, row) in likely.into_rows() {
         let place = aimed.iter().position(|(searched, _)| searched.segment == row.segment_ord);
         let Some(place) = place else { continue };
         let (searched, aimed) = &aimed[place];
         searched.look_closer(aimed, row.doc_id as usize, &mut best);
-        seen[place].insert(row.doc_id);
+        highest[place][row.doc_id as usize] = f32::MIN;
     }
-    for (((searched, aimed), bounds), seen) in aimed.iter().zip(&bounds).zip(&seen) {
-        for (block, highest) in bounds.highest.iter().enumerate() {
-            if *highest <= best.threshold() {
-                continue;
-            }
-            let Some(of_rows) = bounds.of(block).or_else(|| Some(searched.estimated(aimed, block)?.1)) else {
-                continue;
-            };
-            let mut rows = above(&of_rows, best.threshold()) & !seen.word(block);
+    for ((searched, aimed), highest) in aimed.iter().zip(&highest) {
+        for (block, highest) in highest.chunks(BLOCK).enumerate() {
+            let mut rows = above(highest, best.threshold());
             while rows != 0 {
                 searched.look_closer(aimed, block * BLOCK + rows.trailing_zeros() as usize, &mut best);
                 rows &= rows - 1;
@@ -77,63 +71,33 @@ pub fn nearest(searched: &[Searched<'_>], query: &[f32], over_sampling: f32, lim
     best.into_rows()
 }
 
-/// How high the rows of a segment may be. Of most blocks only the best is written down, because none of their rows will be
-/// looked at again; should one be, its block is estimated anew.
-struct Bounds {
-    /// That of the best visible row of each block.
-    highest: Vec<f32>,
-    /// Those of all rows, for the blocks that seemed worth it, in their order.
-    kept: Vec<(usize, [f32; BLOCK])>,
-}
-
-impl Bounds {
-    fn of(&self, block: usize) -> Option<[f32; BLOCK]> {
-        let place = self.kept.binary_search_by_key(&block, |(block, _)| *block).ok()?;
-        Some(self.kept[place].1)
-    }
-}
-
 impl Searched<'_> {
-    fn no_row(&self) -> RowSet {
-        RowSet::none(u32::try_from(self.vectors.layout.rows).unwrap_or(u32::MAX))
-    }
-
-    /// The first gate: offers each visible row with its estimate, and tells how high each may be.
-    fn estimate(&self, aimed: &Aimed, likely: &mut Best) -> Bounds {
-        let blocks = self.vectors.layout.rows.div_ceil(BLOCK);
-        let mut bounds = Bounds { highest: vec![f32::MIN; blocks], kept: Vec::new() };
-        for block in 0..blocks {
-            let Some((scores, of_rows)) = self.estimated(aimed, block) else { continue };
-            let mut rows = above(&scores, likely.threshold());
+    /// The first gate: offers each visible row with its estimate, and tells for every row how high it may be, which is
+    /// `f32::MIN` for those that are not visible.
+    fn estimate(&self, aimed: &Aimed, likely: &mut Best) -> Vec<f32> {
+        let (vectors, facts) = (self.vectors, self.vectors.facts());
+        let mut highest = vec![f32::MIN; vectors.layout.rows];
+        for (block, highest) in highest.chunks_mut(BLOCK).enumerate() {
+            let mut rows = self.rows.word(block);
+            if rows == 0 {
+                continue;
+            }
+            let sums = differing_bits(vectors.bits(block), &aimed.planes);
+            let (mut scores, mut bounds) = estimates(&sums, &facts[block * BLOCK..][..highest.len()], &aimed.estimator);
+            if rows != u64::MAX {
+                for at in (0..BLOCK).filter(|at| rows >> at & 1 == 0) {
+                    (scores[at], bounds[at]) = (f32::MIN, f32::MIN);
+                }
+            }
+            highest.copy_from_slice(&bounds[..highest.len()]);
+            rows = above(&scores, likely.threshold());
             while rows != 0 {
                 let at = rows.trailing_zeros() as usize;
                 rows &= rows - 1;
                 likely.offer(scores[at], DocAddress::new(self.segment, (block * BLOCK + at) as u32));
             }
-            bounds.highest[block] = highest(&of_rows);
-            if bounds.highest[block] > likely.threshold() {
-                bounds.kept.push((block, of_rows));
-            }
         }
-        bounds
-    }
-
-    /// The estimates of a block's rows, and how high each may be, which is `f32::MIN` for those that are not visible; none
-    /// when no row is.
-    fn estimated(&self, aimed: &Aimed, block: usize) -> Option<([f32; BLOCK], [f32; BLOCK])> {
-        let (vectors, visible) = (self.vectors, self.rows.word(block));
-        if visible == 0 {
-            return None;
-        }
-        let facts = vectors.facts().get(block * BLOCK..)?;
-        let sums = differing_bits(vectors.bits(block), &aimed.planes);
-        let (mut scores, mut bounds) = estimates(&sums, &facts[..facts.len().min(BLOCK)], &aimed.estimator);
-        if visible != u64::MAX {
-            for at in (0..BLOCK).filter(|at| visible >> at & 1 == 0) {
-                (scores[at], bounds[at]) = (f32::MIN, f32::MIN);
-            }
-        }
-        Some((scores, bounds))
+        highest
     }
 
     /// The second and third gate: offers a row with its score when that may be among the best.
