@@ -88,9 +88,12 @@ def embedding_model(where: pathlib.Path, options: argparse.Namespace):
 def scan_recall(where: pathlib.Path, work: pathlib.Path, model: dict[str, str]) -> float:
     """The share of the ten nearest by exact numbers that a search by embedding finds, in this set and with this model."""
     work.mkdir(parents=True, exist_ok=True)
+    judged = (where / "qrels/test.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    asked = {line.split("\t")[0] for line in judged}
     for name, of in (("vectors", "corpus"), ("queries", "queries")):
         entries = [json.loads(line) for line in (where / f"{of}.jsonl").open(encoding="utf-8")]
-        texts = [f"{entry.get('title', '')} {entry['text']}".strip() for entry in entries]
+        taken = [entry for entry in entries if of == "corpus" or entry["_id"] in asked]
+        texts = [f"{entry.get('title', '')} {entry['text']}".strip() for entry in taken]
         dimensions = write_embeddings(work / f"{name}.f32", texts, model)
     line = json.loads(run([RECALL, "recall", work, str(dimensions)]))
     return line["recall_at_10"]
