@@ -17,7 +17,8 @@ def figure(
     ok = None if goal is None else value >= goal if least else value <= goal
     if ok is False:
         FAILED.append(name)
-    print(json.dumps({"name": name, "value": round(value, digits), "unit": unit, "goal": goal and round(goal, digits), "ok": ok}), flush=True)
+    goal = goal and round(goal, digits)
+    print(json.dumps({"name": name, "value": round(value, digits), "unit": unit, "goal": goal, "ok": ok}), flush=True)
 
 
 def with_samples(program: pathlib.Path, folder: pathlib.Path, **settings: str) -> pathlib.Path:
