@@ -212,7 +212,7 @@ impl Index {
         };
         let snapshot = segments.newest().await?;
         let live = snapshot.manifest.documents.iter().filter(|(_, entry)| matches!(entry.place, Place::Live { .. }));
-        Ok(live.map(|(id, entry)| (id.clone(), entry.clone())).collect())
+        Ok(live.map(|(id, entry)| (id.clone(), DocumentEntry::clone(entry))).collect())
     }
 
     /// How text becomes terms, as a word that changes when the steps do.

@@ -429,6 +429,7 @@ proptest! {
                 Step::Merge => {
                     let all: Vec<String> = manifest.segments.iter().map(|segment| segment.id.clone()).collect();
                     let live = manifest.documents.clone().into_iter().filter(|(id, _)| manifest.live(id).is_some());
+                    let live = live.map(|(id, entry)| (id, DocumentEntry::clone(&entry)));
                     files.insert(segment.id.clone(), live.collect());
                     manifest.replace_segments(&all, Some(&segment));
                 }
@@ -450,12 +451,13 @@ proptest! {
 
 /// The manifest as the next reader has it, from its own file and those of its segments.
 fn stored_and_read(manifest: &Manifest, files: &HashMap<String, Vec<(DocumentId, DocumentEntry)>>) -> Manifest {
-    let ids = |segment: &str| Some(files.get(segment)?.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
-    let ids: HashMap<&str, Vec<DocumentId>> =
-        manifest.segments.iter().filter_map(|segment| Some((segment.id.as_str(), ids(&segment.id)?))).collect();
-    let bytes = StoredManifest::of(manifest, |segment| ids.get(segment).map(Vec::as_slice)).to_bytes();
-    let table = |segment: &str| table_from_bytes(segment, &table_to_bytes(files.get(segment)?)).ok();
-    StoredManifest::from_bytes(&bytes).unwrap().fill(table)
+    let ids = |segment: &str| Some(files.get(segment)?.iter().map(|(id, _)| id).collect());
+    let bytes = StoredManifest::of(manifest, ids).to_bytes();
+    let read = |(segment, documents): (&String, &Vec<_>)| {
+        (segment.clone(), table_from_bytes(segment, &table_to_bytes(documents)).unwrap())
+    };
+    let tables: HashMap<String, _> = files.iter().map(read).collect();
+    StoredManifest::from_bytes(&bytes).unwrap().fill(|segment| tables.get(segment).map(|table| &**table))
 }
 
 pub fn later() -> Instant {

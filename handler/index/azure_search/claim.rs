@@ -132,7 +132,10 @@ pub fn live(claims: &[Claim]) -> Option<&Claim> {
 pub fn judge(claims: &[Claim], change: &Change, now: chrono::DateTime<chrono::Utc>) -> (Outcome, i64) {
     let current = winner(claims);
     let known = current.map(|claim| (claim.document.clone(), claim.entry(now)));
-    let manifest = Manifest { documents: known.into_iter().collect(), ..Manifest::default() };
+    let manifest = Manifest {
+        documents: known.into_iter().map(|(id, entry)| (id, entry.into())).collect(),
+        ..Manifest::default()
+    };
     let goes_back = matches!((change, current), (Change::Upsert { entry, forced: true, .. }, Some(current))
         if current.version != entry.version || current.state == State::Removed);
     (manifest.judge(change), current.map_or(0, |claim| claim.epoch) + i64::from(goes_back))

@@ -142,8 +142,7 @@ impl SegmentIndex {
         }
         let segments = Arc::new(segments);
         let open = Arc::clone(&segments);
-        let manifest =
-            blocking(move || Ok(stored.fill(|id| open.get(id).and_then(|segment| segment.table(id).ok())))).await?;
+        let manifest = blocking(move || Ok(stored.fill(|id| open.get(id).map(|segment| &*segment.table)))).await?;
         Ok(Stored { manifest, segments, etag: Some(etag), may_be_old: false })
     }
 

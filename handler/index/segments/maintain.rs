@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use tantivy::{DocAddress, TantivyDocument};
 
-use super::manifest::{Manifest, Place};
+use super::manifest::{DocumentEntry, Manifest, Place};
 use super::segment::{self, Batch, StoredEmbedding};
 use super::snapshot::{SegmentVectors, Snapshot};
 use super::{SegmentIndex, blocking, tiers};
@@ -98,7 +98,7 @@ fn live_rows_of(snapshot: &Snapshot, segments: &[String]) -> Result<Batch> {
         Place::Live { segment, .. } => segments.contains(segment),
         Place::Removed { .. } => false,
     });
-    let documents = documents.map(|(id, entry)| (id.clone(), entry.clone())).collect();
+    let documents = documents.map(|(id, entry)| (id.clone(), DocumentEntry::clone(entry))).collect();
     let mut batch = Batch { documents, ..Batch::default() };
     for (ordinal, reader) in snapshot.searcher.segment_readers().iter().enumerate() {
         if !segments.contains(&snapshot.segment_ids[ordinal]) {

@@ -2,6 +2,7 @@
 //! that may be seen and the segment it is in. Replacing it replaces what every reader sees, all at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,9 @@ pub struct Manifest {
     pub generation: u64,
     /// The live segments.
     pub segments: Vec<SegmentEntry>,
-    /// Every document that can be found, and those removed a short while ago.
-    pub documents: BTreeMap<DocumentId, DocumentEntry>,
+    /// Every document that can be found, and those removed a short while ago. Shared with the segments that hold them, so that
+    /// the next generation costs no copy of them.
+    pub documents: BTreeMap<DocumentId, Arc<DocumentEntry>>,
     /// Segments whose documents are not known because their files cannot be read, each with those that are not to be seen.
     pub unread: BTreeMap<String, BTreeSet<DocumentId>>,
 }
@@ -169,7 +171,8 @@ impl Change {
 impl Manifest {
     /// The entry of a document that can be found.
     pub fn live(&self, id: &DocumentId) -> Option<&DocumentEntry> {
-        self.documents.get(id).filter(|entry| matches!(entry.place, Place::Live { .. }))
+        let entry = self.documents.get(id).map(|entry| &**entry);
+        entry.filter(|entry| matches!(entry.place, Place::Live { .. }))
     }
 
     /// The segment that holds a document's visible passages.
@@ -218,8 +221,8 @@ impl Manifest {
         self.forget_removals(now);
         let mut outcomes = Vec::with_capacity(changes.len());
         for change in changes {
-            let already_ours =
-                matches!(change, Change::Upsert { id, entry, .. } if self.documents.get(id) == Some(entry));
+            let is_known = |id, entry: &DocumentEntry| self.documents.get(id).is_some_and(|known| **known == *entry);
+            let already_ours = matches!(change, Change::Upsert { id, entry, .. } if is_known(id, entry));
             let judged = if already_ours { Outcome::Applied } else { self.judge(change) };
             // Of what cannot be read, no version may come back that this change leaves behind.
             let hides = judged != Outcome::Superseded && self.hide_unread(change.document());
@@ -247,10 +250,11 @@ impl Manifest {
         }
         if let Some(merged) = merged {
             for entry in self.documents.values_mut() {
-                if let Place::Live { segment, .. } = &mut entry.place
+                if let Place::Live { segment, passages } = &entry.place
                     && old.contains(segment)
                 {
-                    segment.clone_from(&merged.id);
+                    let place = Place::Live { segment: merged.id.clone(), passages: *passages };
+                    Arc::make_mut(entry).place = place;
                 }
             }
             self.segments.push(merged.clone());
@@ -280,11 +284,11 @@ impl Manifest {
     fn set(&mut self, change: &Change, now: DateTime<Utc>) {
         match change {
             Change::Upsert { id, entry, .. } => {
-                self.documents.insert(id.clone(), entry.clone());
+                self.documents.insert(id.clone(), Arc::new(entry.clone()));
             }
             Change::Remove { id, .. } => {
                 if let Some(entry) = self.documents.get_mut(id) {
-                    entry.place = Place::Removed { removed: now };
+                    Arc::make_mut(entry).place = Place::Removed { removed: now };
                 }
             }
         }
@@ -300,7 +304,7 @@ impl Manifest {
 
     /// Shows a document as a segment's file describes it. When two segments claim one, the later version is shown, and of
     /// equal ones that of the segment which came later: none of that happens unless a file was unreadable for a while.
-    pub(super) fn show(&mut self, id: DocumentId, entry: DocumentEntry) {
+    pub(super) fn show(&mut self, id: DocumentId, entry: Arc<DocumentEntry>) {
         let is_shown = self.live(&id).is_some_and(|shown| entry.version.is_older_than(&shown.version));
         if !is_shown {
             self.documents.insert(id, entry);

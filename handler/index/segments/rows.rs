@@ -30,7 +30,12 @@ impl RowSet {
 
     /// Adds rows that follow each other.
     pub fn insert_all(&mut self, rows: Range<DocId>) {
-        rows.for_each(|row| self.insert(row));
+        let (mut row, end) = (rows.start as usize, (rows.end as usize).min(self.words.len() * 64));
+        while row < end {
+            let (from, to) = (row % 64, (end - row + row % 64).min(64));
+            self.words[row / 64] |= (u64::MAX << from) & (u64::MAX >> (64 - to));
+            row += to - from;
+        }
     }
 
     /// Whether the row is in the set.
@@ -69,5 +74,17 @@ mod tests {
         other.insert(129);
         rows.intersect(&other);
         assert!(!rows.contains(0) && rows.contains(129));
+    }
+
+    #[test]
+    fn rows_that_follow_each_other_are_put_in_as_one_by_one() {
+        for (start, end) in
+            [(0, 0), (0, 64), (3, 7), (60, 70), (63, 65), (1, 130), (64, 128), (100, 5_000), (4_000, 5_000)]
+        {
+            let (mut at_once, mut one_by_one) = (RowSet::none(130), RowSet::none(130));
+            at_once.insert_all(start..end);
+            (start..end).for_each(|row| one_by_one.insert(row));
+            assert_eq!(at_once.words, one_by_one.words, "{start}..{end}");
+        }
     }
 }

@@ -13,10 +13,10 @@ use tantivy::{DocId, DocSet, Index, ReloadPolicy, Searcher, SegmentReader, TERMI
 use super::analyze::Analyzer;
 use super::bundle::{Bundle, BundleDirectory, DOCUMENTS_FILE, META_FILE};
 use super::files::LocalFile;
-use super::manifest::{DocumentEntry, FileEntry, Manifest, SegmentEntry};
+use super::manifest::{FileEntry, Manifest, SegmentEntry};
 use super::rows::RowSet;
 use super::segment::{self, Fields};
-use super::stored::table_from_bytes;
+use super::stored::{Table, table_from_bytes};
 use super::vectors::Vectors;
 use crate::document::{DocumentId, EmbeddingSpace, Principal};
 use crate::error::{Error, ErrorKind, Result};
@@ -35,8 +35,8 @@ pub struct OpenSegment {
     pub lexical: Bundle,
     /// Codes of the embeddings, if its passages have any.
     pub vectors: Option<Arc<Vectors>>,
-    /// The documents in it, to be seen or not.
-    pub documents: Arc<[DocumentId]>,
+    /// What its file says of the documents in it, to be seen or not.
+    pub table: Arc<Table>,
     /// Whether its files here turned out to be bad.
     pub(super) is_bad: Arc<AtomicBool>,
     /// Files that were opened before anybody compared them with their checksums.
@@ -46,35 +46,28 @@ pub struct OpenSegment {
 }
 
 impl OpenSegment {
-    /// A segment of these files.
+    /// Segment `id` of these files.
     pub(super) fn new(
         id: &str,
         lexical: Bundle,
         vectors: Option<Vectors>,
         unchecked: Vec<(LocalFile, FileEntry)>,
     ) -> io::Result<Self> {
-        let mut open = Self {
+        let bad = || io::Error::new(io::ErrorKind::InvalidData, "a segment without a table of its documents");
+        let table = lexical.file(DOCUMENTS_FILE).ok_or_else(bad)?;
+        Ok(Self {
+            table: table_from_bytes(id, table.as_slice())?,
             lexical,
             vectors: vectors.map(Arc::new),
-            documents: Arc::default(),
             is_bad: Arc::default(),
             unchecked: Arc::new(Mutex::new(unchecked)),
             runs: Arc::default(),
-        };
-        open.documents = open.table(id)?.into_iter().map(|(id, _)| id).collect();
-        Ok(open)
+        })
     }
 
     /// Files that are still to be compared with their checksums; asked again, none.
     pub(super) fn take_unchecked(&self) -> Vec<(LocalFile, FileEntry)> {
         std::mem::take(&mut *self.unchecked.lock().expect("no holder of this lock panics"))
-    }
-
-    /// What is known of the documents in it, as what is to be seen from segment `id`.
-    pub fn table(&self, id: &str) -> io::Result<Vec<(DocumentId, DocumentEntry)>> {
-        let bad = || io::Error::new(io::ErrorKind::InvalidData, "a segment without a table of its documents");
-        let table = self.lexical.file(DOCUMENTS_FILE).ok_or_else(bad)?;
-        Ok(table_from_bytes(id, table.as_slice())?)
     }
 }
 

@@ -3,6 +3,7 @@
 //! be seen any more. So a commit writes a few kilobytes, and a reader reads the rest once for each segment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,9 @@ use crate::sealed::{self, Unopened};
 
 /// The format of manifest and segments that this code writes and reads.
 pub const FORMAT: u32 = 2;
+
+/// What a segment's file says of the documents in it.
+pub type Table = [(DocumentId, Arc<DocumentEntry>)];
 
 /// A manifest without what its segments' files say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,27 +54,28 @@ struct TableLine {
 
 impl StoredManifest {
     /// What is stored of `manifest`; `documents` says which documents a segment's file holds.
-    pub fn of<'a>(manifest: &Manifest, documents: impl Fn(&str) -> Option<&'a [DocumentId]>) -> Self {
+    pub fn of<'a>(manifest: &Manifest, documents: impl Fn(&str) -> Option<Vec<&'a DocumentId>>) -> Self {
         let segments = manifest.segments.iter().map(|entry| {
             let is_dead = |id: &&DocumentId| manifest.segment_of(id) != Some(&entry.id);
             let dead = match documents(&entry.id) {
-                Some(documents) => documents.iter().filter(is_dead).cloned().collect(),
+                Some(documents) => documents.into_iter().filter(is_dead).cloned().collect(),
                 None => manifest.unread.get(&entry.id).cloned().unwrap_or_default(),
             };
             StoredSegment { entry: entry.clone(), dead }
         });
         let gone = manifest.documents.iter().filter(|(_, entry)| matches!(entry.place, Place::Removed { .. }));
-        let removed = gone.map(|(id, entry)| (id.clone(), entry.clone())).collect();
+        let removed = gone.map(|(id, entry)| (id.clone(), DocumentEntry::clone(entry))).collect();
         Self { generation: manifest.generation, segments: segments.collect(), removed }
     }
 
     /// The whole manifest; `table` gives what a segment's file says of its documents, or nothing when it cannot be read.
-    pub fn fill(self, table: impl Fn(&str) -> Option<Vec<(DocumentId, DocumentEntry)>>) -> Manifest {
-        let mut manifest = Manifest { generation: self.generation, documents: self.removed, ..Manifest::default() };
+    pub fn fill<'a>(self, table: impl Fn(&str) -> Option<&'a Table>) -> Manifest {
+        let documents = self.removed.into_iter().map(|(id, entry)| (id, Arc::new(entry))).collect();
+        let mut manifest = Manifest { generation: self.generation, documents, ..Manifest::default() };
         for StoredSegment { entry, dead } in self.segments {
             match table(&entry.id) {
-                Some(table) => table.into_iter().filter(|(id, _)| !dead.contains(id)).for_each(|(id, document)| {
-                    manifest.show(id, document);
+                Some(table) => table.iter().filter(|(id, _)| !dead.contains(id)).for_each(|(id, document)| {
+                    manifest.show(id.clone(), Arc::clone(document));
                 }),
                 None => {
                     manifest.unread.insert(entry.id.clone(), dead);
@@ -126,14 +131,14 @@ pub fn table_to_bytes(documents: &[(DocumentId, DocumentEntry)]) -> Vec<u8> {
 }
 
 /// Reads such a table back, as what is to be seen from `segment`.
-pub fn table_from_bytes(segment: &str, bytes: &[u8]) -> Result<Vec<(DocumentId, DocumentEntry)>, serde_json::Error> {
+pub fn table_from_bytes(segment: &str, bytes: &[u8]) -> Result<Arc<Table>, serde_json::Error> {
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines
         .map(|line| {
             let TableLine { id, name, version, content_hash, category, recipe, passages } =
                 serde_json::from_slice(line)?;
             let place = Place::Live { segment: segment.to_owned(), passages };
-            Ok((id, DocumentEntry { name, version, content_hash, category, recipe, place }))
+            Ok((id, Arc::new(DocumentEntry { name, version, content_hash, category, recipe, place })))
         })
         .collect()
 }

@@ -119,7 +119,7 @@ mod tests {
                 place: Place::Live { segment: id, passages: *live },
                 name,
             };
-            manifest.documents.insert(DocumentId::of(&entry.name), entry);
+            manifest.documents.insert(DocumentId::of(&entry.name), entry.into());
         }
         manifest
     }

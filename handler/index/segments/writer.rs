@@ -212,8 +212,8 @@ impl SegmentIndex {
                 return Ok(result);
             }
             let documents = |id: &str| match new.filter(|new| new.entry.id == id) {
-                Some(new) => Some(new.documents.as_slice()),
-                None => stored.segments.get(id).map(|segment| &*segment.documents),
+                Some(new) => Some(new.documents.iter().collect()),
+                None => stored.segments.get(id).map(|segment| segment.table.iter().map(|(id, _)| id).collect()),
             };
             let bytes = StoredManifest::of(&stored.manifest, documents).to_bytes();
             let condition = match stored.etag.take() {

@@ -10,12 +10,15 @@ QUESTIONS = [json.loads(line)["question"] for line in (handler.ROOT / "samples/q
 FAILED: list[str] = []
 
 
-def figure(name: str, value: float, unit: str, goal: float | None = None, least: bool = False) -> None:
+def figure(
+    name: str, value: float, unit: str, goal: float | None = None, least: bool = False, digits: int = 3
+) -> None:
     """A goal is the most that a figure may be, or with `least` the least; one without a goal is there to be watched."""
     ok = None if goal is None else value >= goal if least else value <= goal
     if ok is False:
         FAILED.append(name)
-    print(json.dumps({"name": name, "value": round(value, 3), "unit": unit, "goal": goal, "ok": ok}), flush=True)
+    goal = goal and round(goal, digits)
+    print(json.dumps({"name": name, "value": round(value, digits), "unit": unit, "goal": goal, "ok": ok}), flush=True)
 
 
 def with_samples(program: pathlib.Path, folder: pathlib.Path, **settings: str) -> pathlib.Path:

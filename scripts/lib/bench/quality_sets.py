@@ -1,0 +1,116 @@
+"""Two sets with known answers, in the layout of BEIR, made of what lies here anyway.
+
+  crates    what the authors of the locked dependencies wrote about their public items: the first sentence of a comment is the
+            query, and the entry to be found is the rest of that comment under the name of the item. Some queries are asked,
+            the others are there to learn from. Whoever has the same Cargo.lock gets the same set, letter by letter
+  samples   the project's own questions; an entry is a passage of the sample documents, and right are those with the answer
+"""
+
+import hashlib
+import json
+import pathlib
+import re
+import subprocess
+
+import handler
+
+# Comments that say less tell no passages apart.
+LEAST_WORDS, LEAST_QUERY_WORDS, MOST_QUERY_WORDS = 20, 5, 40
+# So many that their mean hardly wavers.
+ASKED = 2_000
+ITEM = re.compile(
+    r"\s*pub (?:const |async |unsafe |extern \"C\" )*(?:fn|struct|enum|trait|type|mod|static|union|macro)?\s*(\w+)"
+)
+
+
+def write(folder: pathlib.Path, corpus: list[dict], queries: list[dict], **judged: list[tuple[str, str]]) -> pathlib.Path:
+    """A set; `judged` are the pairs of query and entry of each split."""
+    (folder / "qrels").mkdir(parents=True)
+    for name, entries in (("corpus", corpus), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    for split, pairs in judged.items():
+        lines = ["query-id\tcorpus-id\tscore", *(f"{query}\t{entry}\t1" for query, entry in pairs)]
+        (folder / f"qrels/{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def crates(folder: pathlib.Path) -> pathlib.Path:
+    """The comments of the dependencies, as `cargo fetch --locked` brings them."""
+    taken: dict[str, dict] = {}
+    for source in sources():
+        for comment, item in comments(source.read_text(encoding="utf-8", errors="replace")):
+            query, text = parts(comment)
+            # Two crates, or two versions of one, often say the same: then nobody could tell which was meant.
+            key = hashlib.sha256(text.encode()).hexdigest()[:16]
+            if len(text.split()) >= LEAST_WORDS and LEAST_QUERY_WORDS <= len(query.split()) <= MOST_QUERY_WORDS:
+                taken.setdefault(key, {"_id": key, "title": item, "text": text, "query": query})
+    entries = [taken[key] for key in sorted(taken)]
+    said: dict[str, int] = {}
+    for entry in entries:
+        said[entry["query"]] = said.get(entry["query"], 0) + 1
+    asked = [entry for entry in entries if said[entry["query"]] == 1]
+    queries = [{"_id": f"q-{entry['_id']}", "text": entry["query"]} for entry in asked]
+    corpus = [{name: entry[name] for name in ("_id", "title", "text")} for entry in entries]
+    pairs = [(f"q-{entry['_id']}", entry["_id"]) for entry in asked]
+    return write(folder, corpus, queries, test=pairs[:ASKED], train=pairs[ASKED:])
+
+
+def sources() -> list[pathlib.Path]:
+    asked = ["cargo", "metadata", "--locked", "--format-version", "1"]
+    packages = json.loads(subprocess.run(asked, cwd=handler.ROOT, stdout=subprocess.PIPE, check=True).stdout)["packages"]
+    folders = [pathlib.Path(package["manifest_path"]).parent for package in packages if package["source"]]
+    return sorted(path for folder in folders for path in (folder / "src").rglob("*.rs"))
+
+
+def comments(source: str):
+    """Each comment of a public item, with the item's name."""
+    comment: list[str] = []
+    for line in source.splitlines():
+        bare = line.strip()
+        if bare.startswith("///"):
+            comment.append(bare[3:].removeprefix(" "))
+        elif bare.startswith("#") and comment:
+            continue
+        else:
+            item = ITEM.match(line)
+            if comment and item:
+                yield comment, item.group(1)
+            comment = []
+
+
+def parts(comment: list[str]) -> tuple[str, str]:
+    """The first paragraph, and the prose that follows without its code and headings."""
+    is_code, prose = False, []
+    for line in comment:
+        if line.lstrip().startswith(("```", "~~~")):
+            is_code = not is_code
+        elif not is_code and not line.startswith("#"):
+            prose.append(line)
+    first, _, rest = "\n".join(prose).strip().partition("\n\n")
+    return " ".join(first.split()), " ".join(rest.split())
+
+
+def samples(program: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """The project's own questions, asked of the passages that the program makes of the sample documents."""
+    data = folder / "data"
+    if handler.ingest(program, data, handler.SAMPLES).wait() != 0:
+        raise SystemExit("scripts/bench: the sample documents could not be ingested")
+    export = [program, "index", "export"]
+    lines = subprocess.run(export, env=handler.environment(data, {}), stdout=subprocess.PIPE, check=True).stdout
+    passages = [json.loads(line) for line in lines.splitlines()]
+    corpus = [{"_id": passage["id"], "title": passage["title"], "text": passage["text"]} for passage in passages]
+    queries, judged = [], []
+    for number, line in enumerate((handler.ROOT / "samples/questions.jsonl").open(encoding="utf-8")):
+        asked = json.loads(line)
+        right = [passage["id"] for passage in passages if has_answer(passage, asked)]
+        if right:
+            queries.append({"_id": f"q-{number}", "text": asked["question"]})
+            judged += [(f"q-{number}", entry) for entry in right]
+    return write(folder / "set", corpus, queries, test=judged)
+
+
+def has_answer(passage: dict, asked: dict) -> bool:
+    """Whether the words of the answer stand in a passage of the right page; what is said over several passages is left out."""
+    said = "".join((asked.get("answer_contains") or "").split()).lower()
+    is_there = passage["name"] == asked["document"] and asked.get("page") in (None, passage.get("page"))
+    return bool(said) and is_there and said in "".join(passage["text"].split()).lower()
