@@ -56,7 +56,8 @@ pub(super) async fn run(app: Arc<App>, args: ServeArgs) -> Result<ExitCode> {
         let origins = Arc::clone(&origins);
         async move { same_origin::guard(address, &origins, request, next).await }
     });
-    serve(listener, functions::public_router(app).layer(guard), stop::ordered()).await;
+    let patience = app.config.write_timeout;
+    serve(listener, functions::public_router(app).layer(guard), patience, stop::ordered()).await;
     watching.abort();
     Ok(ExitCode::SUCCESS)
 }

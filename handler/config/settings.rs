@@ -318,6 +318,11 @@ pub const SETTINGS: &[Setting] = &[
         "An invocation ends itself after this long; must be shorter than `functionTimeout` in host.json.",
     ),
     plain(
+        "WRITE_TIMEOUT_SECONDS",
+        "30",
+        "A connection whose other end takes nothing of an answer for this long is closed, and the answer ends.",
+    ),
+    plain(
         "MAX_INVOCATION_SIZE",
         "134217728",
         "Bytes of an invocation's body; a blob trigger carries the blob in it, a third larger.",
