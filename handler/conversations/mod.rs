@@ -199,6 +199,14 @@ impl Conversations {
         Err(busy())
     }
 
+    /// Begins a turn again that was begun for the same request before; nothing where it is no more.
+    pub async fn resume(&self, principal: &Principal, id: &ConversationId, turn: u32) -> Result<Option<OpenTurn>> {
+        match self.records.get(&turns_of(principal, id), &number(turn)).await? {
+            Some(begun) => OpenTurn::resume(self, principal, id, begun).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Whether conversations are kept at all.
     pub fn are_kept(&self) -> bool {
         !self.keep.is_zero()

@@ -30,7 +30,7 @@ pub struct Once {
     longest: TimeDelta,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Kept {
     /// The hash of the body that the key came with.
     body: String,
@@ -51,6 +51,7 @@ pub enum Asked {
 }
 
 /// Leave to answer one request.
+#[derive(Clone)]
 pub struct Leave {
     once: Once,
     partition: String,
@@ -75,7 +76,7 @@ impl Once {
         }
         let (partition, id) = (format!("once/{}", principal.owner()), content_hash(key.as_bytes()));
         let hash = content_hash(body_bytes);
-        let mut precondition = Precondition::IfAbsent;
+        let (mut precondition, mut turn) = (Precondition::IfAbsent, None);
         if let Some(record) = self.records.get(&partition, &id).await? {
             let etag = record.etag.clone();
             let kept: Kept = read(record)?;
@@ -83,11 +84,11 @@ impl Once {
                 _ if kept.body != hash => return Err(reused()),
                 Some(events) => return Ok(Asked::Again(events, kept.turn)),
                 None if self.clock.now() < kept.until => return Err(in_use()),
-                // Whoever had the leave is gone.
-                None => precondition = Precondition::IfMatch(etag),
+                // Whoever had the leave is gone, and the turn that was begun is this one's.
+                None => (precondition, turn) = (Precondition::IfMatch(etag), kept.turn),
             }
         }
-        let kept = Kept { body: hash, until: self.clock.now() + self.longest, events: None, turn: None };
+        let kept = Kept { body: hash, until: self.clock.now() + self.longest, events: None, turn };
         match self.records.put(&partition, &id, &body(&kept)?, precondition, Some(KEPT)).await {
             Ok(etag) => Ok(Asked::First(Leave { once: self.clone(), partition, id, kept, etag, is_over: false })),
             Err(e) if e.kind() == ErrorKind::PreconditionFailed => Err(in_use()),
@@ -97,12 +98,19 @@ impl Once {
 }
 
 impl Leave {
-    /// Notes which turn of its conversation the answer is.
-    pub fn is_turn(&mut self, number: u32) {
-        self.kept.turn = Some(number);
+    /// The turn that was begun for this request before and that nobody has finished.
+    pub fn begun(&self) -> Option<u32> {
+        self.kept.turn
     }
 
-    /// Passes an answer on and keeps it. One that fails or is left gives the key free, so that the next try is a first one.
+    /// Notes which turn of its conversation the answer is, so that whoever tries again after us has the same one.
+    pub async fn is_turn(&mut self, number: u32) -> Result<()> {
+        self.kept.turn = Some(number);
+        self.etag = self.put().await?;
+        Ok(())
+    }
+
+    /// Passes an answer on and keeps it. One that fails or is left gives the key free for the next try of the same request.
     pub fn record(mut self, answer: BoxStream<'static, Result<ChatEvent>>) -> BoxStream<'static, Result<ChatEvent>> {
         async_stream::stream! {
             let mut events = Vec::new();
@@ -112,6 +120,8 @@ impl Leave {
                 }
                 if matches!(&event, Ok(ChatEvent::Done(_))) {
                     self.keep(std::mem::take(&mut events)).await;
+                } else if event.is_err() {
+                    self.give_free().await;
                 }
                 yield event;
             }
@@ -122,11 +132,21 @@ impl Leave {
     async fn keep(&mut self, events: Vec<ChatEvent>) {
         self.is_over = true;
         self.kept.events = Some(events);
-        let Ok(body) = body(&self.kept) else { return };
-        let precondition = Precondition::IfMatch(self.etag.clone());
-        if let Err(e) = self.once.records.put(&self.partition, &self.id, &body, precondition, Some(KEPT)).await {
+        if let Err(e) = self.put().await {
             tracing::warn!(error.code = e.kind().row().code, "an answer could not be kept under its key");
         }
+    }
+
+    /// Unless somebody else has the leave by now.
+    async fn give_free(&mut self) {
+        self.is_over = true;
+        self.kept.until = self.once.clock.now();
+        let _given_free = self.put().await;
+    }
+
+    async fn put(&self) -> Result<String> {
+        let precondition = Precondition::IfMatch(self.etag.clone());
+        self.once.records.put(&self.partition, &self.id, &body(&self.kept)?, precondition, Some(KEPT)).await
     }
 }
 
@@ -136,10 +156,9 @@ impl Drop for Leave {
         if self.is_over {
             return;
         }
-        let (records, partition, id) = (Arc::clone(&self.once.records), self.partition.clone(), self.id.clone());
-        runtime.spawn(async move {
-            let _given_free = records.delete(&partition, &id).await;
-        });
+        self.is_over = true;
+        let mut left = self.clone();
+        runtime.spawn(async move { left.give_free().await });
     }
 }
 
