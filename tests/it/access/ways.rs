@@ -255,6 +255,9 @@ fn input_30_settings_that_would_let_in_the_wrong_people_are_refused() {
     check(&[&prod, &key], &[]);
     check(&[&prod, &EASY], &[]);
     check(&[&prod], &["AUTH"]);
+    let in_azure = [("WEBSITE_SITE_NAME", "app")];
+    check(&[&in_azure], &["AUTH"]);
+    check(&[&in_azure, &entra], &[]);
     check(&[&prod, &[("AUTH", "off")]], &["AUTH"]);
     check(&[&[("AUTH", "none")]], &["AUTH"]);
     check(&[&[("AUTH", "off,entra")], &entra[1..]], &["AUTH"]);
@@ -313,4 +316,31 @@ fn the_command_makes_tokens_where_nobody_works() {
     }
     place.run_with(&key, &["token", "--subject", "a", "--minutes", "1441"]).assert_status(1);
     place.run_with(&key, &["token", "--subject", "a", "--role", "admin"]).assert_status(2);
+}
+
+#[tokio::test]
+async fn frontends_are_told_how_people_sign_in() {
+    let setup = async |test: &TestApp| test.send(get("/auth_setup")).await.json();
+    let told = |setup: &Value| {
+        ["useLogin", "requireAccessControl", "enableUnauthenticatedAccess"].map(|name| setup[name] == true)
+    };
+    let lab = Lab::with(&[("REQUIRED_SCOPE", "access_as_user")]).await;
+    let entra = setup(&lab.test).await;
+    assert_eq!(told(&entra), [true, true, false]);
+    let auth = &entra["msalConfig"]["auth"];
+    assert_eq!(
+        (&auth["clientId"], &auth["authority"]),
+        (&json!(AUDIENCE), &json!(format!("{}/{TENANT}", lab.entra.url())))
+    );
+    let scopes = json!({"scopes": [format!("api://{AUDIENCE}/access_as_user")]});
+    assert_eq!((&entra["loginRequest"], &entra["tokenRequest"]), (&scopes, &scopes));
+    let both = format!("{TENANT},{OTHER_TENANT}");
+    let several = Lab::with(&[("ENTRA_TENANT_ID", both.as_str())]).await;
+    let several = setup(&several.test).await;
+    assert!(several["msalConfig"]["auth"]["authority"].as_str().unwrap().ends_with("/organizations"), "{several}");
+    assert_eq!(several["tokenRequest"]["scopes"], json!([format!("api://{AUDIENCE}/.default")]));
+    assert_eq!(told(&setup(&TestApp::with(&EASY)).await), [true, true, false]);
+    let shared = TestApp::with(&[("AUTH", "shared-key"), ("SECRET_KEY", SECRET)]);
+    assert_eq!(told(&setup(&shared).await), [false, true, false], "no frontend has such a token");
+    assert_eq!(told(&setup(&TestApp::new()).await), [false, false, true]);
 }
