@@ -9,9 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::{body, read};
+use super::{ConversationId, Conversations, PAGE, body, read};
 use crate::chat::ChatEvent;
-use crate::clock::Clock;
+use crate::clock::{Clock, is_over};
 use crate::document::{Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::records::{Precondition, RecordStore};
@@ -40,6 +40,9 @@ struct Kept {
     events: Option<Vec<ChatEvent>>,
     /// The turn of a conversation that it is.
     turn: Option<u32>,
+    /// The conversation, so that the answer goes with it.
+    #[serde(default)]
+    conversation: Option<String>,
 }
 
 /// What to do with a request.
@@ -74,7 +77,7 @@ impl Once {
             let sentence = "an Idempotency-Key has 1 to 255 printable ASCII characters";
             return Err(Error::new(ErrorKind::InvalidRequest, sentence));
         }
-        let (partition, id) = (format!("once/{}", principal.owner()), content_hash(key.as_bytes()));
+        let (partition, id) = (partition_of(principal), content_hash(key.as_bytes()));
         let hash = content_hash(body_bytes);
         let (mut precondition, mut turn) = (Precondition::IfAbsent, None);
         if let Some(record) = self.records.get(&partition, &id).await? {
@@ -83,12 +86,12 @@ impl Once {
             match kept.events {
                 _ if kept.body != hash => return Err(reused()),
                 Some(events) => return Ok(Asked::Again(events, kept.turn)),
-                None if self.clock.now() < kept.until => return Err(in_use()),
+                None if !is_over(kept.until, self.clock.now(), self.longest) => return Err(in_use()),
                 // Whoever had the leave is gone, and the turn that was begun is this one's.
                 None => (precondition, turn) = (Precondition::IfMatch(etag), kept.turn),
             }
         }
-        let kept = Kept { body: hash, until: self.clock.now() + self.longest, events: None, turn };
+        let kept = Kept { body: hash, until: self.clock.now() + self.longest, events: None, turn, conversation: None };
         match self.records.put(&partition, &id, &body(&kept)?, precondition, Some(KEPT)).await {
             Ok(etag) => Ok(Asked::First(Leave { once: self.clone(), partition, id, kept, etag, is_over: false })),
             Err(e) if e.kind() == ErrorKind::PreconditionFailed => Err(in_use()),
@@ -104,8 +107,9 @@ impl Leave {
     }
 
     /// Notes which turn of its conversation the answer is, so that whoever tries again after us has the same one.
-    pub async fn is_turn(&mut self, number: u32) -> Result<()> {
+    pub async fn is_turn(&mut self, conversation: &ConversationId, number: u32) -> Result<()> {
         self.kept.turn = Some(number);
+        self.kept.conversation = Some(conversation.as_str().to_owned());
         self.etag = self.put().await?;
         Ok(())
     }
@@ -160,6 +164,31 @@ impl Drop for Leave {
         let mut left = self.clone();
         runtime.spawn(async move { left.give_free().await });
     }
+}
+
+impl Conversations {
+    /// Forgets the answers of a conversation that were kept for repeated requests.
+    pub(super) async fn forget_answers(&self, principal: &Principal, conversation: &ConversationId) -> Result<()> {
+        let (partition, mut after) = (partition_of(principal), None);
+        loop {
+            let page = self.records.list(&partition, after.as_deref(), PAGE).await?;
+            for record in page.records {
+                let id = record.id.clone();
+                if read::<Kept>(record)?.conversation.as_deref() == Some(conversation.as_str()) {
+                    self.records.delete(&partition, &id).await?;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Where the keys of a person are.
+pub(super) fn partition_of(principal: &Principal) -> String {
+    format!("once/{}", principal.owner())
 }
 
 fn in_use() -> Error {

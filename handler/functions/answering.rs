@@ -105,7 +105,7 @@ async fn open_turn(
     }
     let turn = named(open.number());
     if let Some(leave) = &mut leave {
-        leave.is_turn(open.number()).await?;
+        leave.is_turn(id, open.number()).await?;
     }
     let events = open.record(paid(reserved, answer(Arc::clone(&app.chat), principal, request).boxed()));
     Ok((turn, kept(leave, events)))

@@ -343,7 +343,7 @@ async fn a_request_that_is_repeated_after_its_process_died_is_the_same_turn() {
     };
     let id = ConversationId::parse("c").unwrap();
     let open = test.app.conversations.begin(&anyone, &id, QUESTION).await.unwrap();
-    leave.is_turn(open.number()).await.unwrap();
+    leave.is_turn(&id, open.number()).await.unwrap();
     std::mem::forget((leave, open));
     test.send(with_key("k", &body)).await.assert_problem("idempotency-key-in-use");
     clock.advance(std::time::Duration::from_secs(61));
@@ -362,4 +362,26 @@ async fn a_request_that_is_repeated_after_its_process_died_is_the_same_turn() {
     assert_eq!(test.send(with_key("f", &failing)).await.json()["turn"], 2);
     let turns = look(&test, "c").await["turns"].clone();
     assert_eq!((turns.as_array().unwrap().len(), &turns[1]["state"]), (2, &json!("complete")), "{turns}");
+}
+
+#[tokio::test]
+async fn a_deleted_conversation_takes_along_what_was_said_of_it_and_what_was_kept_for_repeats() {
+    let test = with_documents(&[]).await;
+    for conversation in ["gone", "stays"] {
+        let body = json!({"message": QUESTION, "conversation_id": conversation});
+        assert_eq!(test.send(with_key(conversation, &body)).await.status, StatusCode::OK);
+        let rating = json!({"conversation_id": conversation, "turn": 1, "rating": "up", "comment": conversation});
+        assert!(test.post("/api/feedback", &rating).await.status.is_success());
+    }
+    assert!(test.send(send("DELETE", "/api/conversations/gone", "")).await.status.is_success());
+    let said = test.app.conversations.feedback().await.unwrap();
+    assert_eq!(said.iter().map(|said| said.comment.as_deref()).collect::<Vec<_>>(), [Some("stays")]);
+    assert_eq!(
+        test.app.records.count("once/anonymous").await.unwrap(),
+        1,
+        "the answer that is kept is of the other one"
+    );
+    let again = test.send(with_key("stays", &json!({"message": QUESTION, "conversation_id": "stays"}))).await;
+    assert_eq!(again.json()["turn"], 1);
+    test.send(send("DELETE", "/api/conversations/gone", "")).await.assert_problem("not-found");
 }
