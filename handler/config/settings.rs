@@ -36,7 +36,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "AUTH",
         "off",
-        "How callers show who they are: `entra`, `shared-key`, `easy-auth`, or several with commas between them, of which the first that fits a request counts; `off` lets everybody in and asks nobody.",
+        "How callers show who they are: `entra`, `shared-key`, `easy-auth`, or several with commas between them, of which the first that fits a request counts; `off` lets everybody in and asks nobody, and is refused in a Function App of Azure.",
     ),
     unset(
         "ENTRA_TENANT_ID",
@@ -392,7 +392,7 @@ pub const SETTINGS: &[Setting] = &[
     plain("AUDIT_DAYS", "365", "What was done by whom is kept this long, for `handler audit export`."),
     unset(
         "AUDIT_ANSWERS",
-        "`on` adds to it which passages each answer showed to whom: ids, no words. Default: on where callers sign in.",
+        "`on` adds to it which passages each answer, search, page and tool of MCP showed to whom: ids, no words. Default: on where callers sign in.",
     ),
     plain(
         "ENABLE_TELEMETRY",

@@ -55,7 +55,7 @@ class Clockwork:
 
     def call(self, token: str, method: str, path: str, value: object = None, **more: str) -> tuple[int, dict, dict]:
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"} | more
-        with contextlib.closing(self.running.connection()) as connection:
+        with contextlib.closing(self.running.connection(120)) as connection:
             connection.request(method, path, None if value is None else json.dumps(value).encode(), headers)
             response = connection.getresponse()
             text = response.read()

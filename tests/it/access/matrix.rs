@@ -306,6 +306,9 @@ async fn a_token_of_the_shared_key_is_read_as_strictly() {
         ("crit", draft().header("crit", json!(["exp"])), BAD),
         ("type", draft().header("typ", "id_token"), BAD),
         ("HS512", draft().header("alg", "HS512"), BAD),
+        ("a key without a name", draft().header("kid", ""), BAD),
+        ("a long name of a key", draft().header("kid", "k".repeat(256)), IN),
+        ("a name of a key that is too long", draft().header("kid", "k".repeat(257)), BAD),
     ];
     for (what, draft, expected) in rows {
         let answer = lab.ask(&draft.sealed(SECRET.as_bytes())).await;
@@ -318,4 +321,20 @@ async fn a_token_of_the_shared_key_is_read_as_strictly() {
         assert_refused(&lab.ask(&draft().sealed(secret)).await, BAD, "another key");
     }
     assert_refused(&lab.test.send(bearer("/api/documents", "a.b.c")).await, BAD, "no token");
+}
+
+#[tokio::test]
+async fn a_token_has_sixteen_kibibytes_at_most() {
+    let lab = Lab::with(&[("AUTH", "shared-key"), ("SECRET_KEY", SECRET)]).await;
+    // Not every length can be had by padding one part, because three bytes are four letters.
+    let sealed = |key_id: usize, padding: usize| {
+        let draft = Draft::shared(lab.now()).header("kid", "k".repeat(key_id));
+        draft.claim("padding", "x".repeat(padding)).sealed(SECRET.as_bytes())
+    };
+    let of_length = |length: usize| {
+        let tried = (1..4).flat_map(|key_id| (11_000..12_288).map(move |padding| (key_id, padding)));
+        tried.map(|(key_id, padding)| sealed(key_id, padding)).find(|token| token.len() == length).unwrap()
+    };
+    assert_eq!(lab.ask(&of_length(16 << 10)).await.status, StatusCode::OK);
+    assert_refused(&lab.ask(&of_length((16 << 10) + 1)).await, BAD, "one byte more");
 }
