@@ -70,10 +70,40 @@ impl Access {
         }))
     }
 
+    /// What frontends of Azure-Samples are told of signing in, in their words: whether they sign people in and where, and
+    /// whether anybody may come who has not signed in. They send a token of Entra or come with the platform's cookie.
+    pub fn frontend_setup(&self) -> Value {
+        let (entra, is_open) = (self.entra(), self.settings.ways.is_empty());
+        let client = entra.and_then(|entra| entra.audiences.iter().find(|audience| !audience.contains("://")));
+        let authority = entra.map(|entra| match entra.tenants.as_slice() {
+            [tenant] => format!("{}{tenant}", entra.authority),
+            _ => format!("{}organizations", entra.authority),
+        });
+        let scopes: Vec<String> = self.scope().or_else(|| self.scope_named(".default")).into_iter().collect();
+        json!({
+            "useLogin": entra.is_some() || self.sign_in_page().is_some(),
+            "requireAccessControl": !is_open,
+            "enableUnauthenticatedAccess": is_open,
+            "msalConfig": {
+                "auth": {
+                    "clientId": client.cloned().unwrap_or_default(),
+                    "authority": authority.unwrap_or_default(),
+                    "redirectUri": "/redirect",
+                },
+                "cache": {},
+            },
+            "loginRequest": {"scopes": scopes},
+            "tokenRequest": {"scopes": scopes},
+        })
+    }
+
     /// The scope to ask Entra for, with the application it belongs to before it.
     fn scope(&self) -> Option<String> {
+        self.scope_named(self.entra()?.required_scope.as_deref()?)
+    }
+
+    fn scope_named(&self, scope: &str) -> Option<String> {
         let entra = self.entra()?;
-        let scope = entra.required_scope.as_deref()?;
         let named = entra.audiences.iter().find(|audience| audience.contains("://"));
         let id = || entra.audiences.first().map(|id| format!("api://{id}"));
         Some(format!("{}/{scope}", named.cloned().or_else(id)?.trim_end_matches('/')))

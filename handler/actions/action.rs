@@ -1,10 +1,14 @@
 //! An action as it is kept and shown: what was proposed, how far it has come, what came of it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::clock::is_over;
 use crate::error::{Error, ErrorKind, Result};
+
+/// No action runs longer.
+const LONGEST_RUN: TimeDelta = TimeDelta::hours(1);
 
 /// What kinds of actions there are.
 #[derive(utoipa::ToSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +109,9 @@ pub struct Action {
 impl Action {
     /// The action as it is to be seen now: one that was left running is unknown.
     pub(super) fn seen_at(mut self, now: DateTime<Utc>) -> Self {
-        if self.state == ActionState::Running && self.running_until.is_some_and(|until| now > until) {
+        if self.state == ActionState::Running
+            && self.running_until.is_some_and(|until| is_over(until, now, LONGEST_RUN))
+        {
             let sentence = "the process that did it ended before it could say what came of it";
             self.end(ActionState::Unknown, now);
             self.error = Some(ActionTrouble {

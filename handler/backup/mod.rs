@@ -85,7 +85,7 @@ impl Backups {
         let made = self.clock.now();
         let id = new_id(made);
         let (manifest, mut files) = self.copy_index(&id, watch).await?;
-        for partition in self.records.partitions().await?.iter().filter(|name| !name.starts_with(records::NOT_COPIED)) {
+        for partition in self.records.partitions().await?.iter().filter(|name| records::is_copied(name)) {
             files.extend(self.copy_records(&id, partition, watch).await?);
         }
         crash::point("backup-copied");

@@ -19,8 +19,10 @@ use crate::stores::records::{Precondition, Record};
 const FILE_BYTES: usize = 8 << 20;
 /// Records that are read at once.
 const PAGE: usize = 500;
-/// Actions that wait for a decision: put back as they were, one that was done since could be done a second time.
-pub(super) const NOT_COPIED: &str = "actions/";
+/// Partitions of what is over when it is put back: of actions, one that was done since could be done a second time; of repeated
+/// requests, one that was answered since would be answered otherwise; of spent tokens, those that were spent since would be
+/// free again. They are not copied, and not put back from backups that still have them.
+const NOT_COPIED: [&str; 3] = ["actions/", "once/", "budget/"];
 /// The audit is only ever added to, by a restore, too.
 const NEVER_DELETED: &str = "audit/";
 /// What is not written as it is in the name of a file.
@@ -74,6 +76,9 @@ impl Backups {
         let mut ids: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for file in &description.files {
             let Content::Records { partition, .. } = &file.content else { continue };
+            if !is_copied(partition) {
+                continue;
+            }
             let name = name_in(&description.id, &file.name);
             let read = files::read(&self.store, &name, file.size_bytes, &file.sha256).await?;
             let bytes = read.map_err(|fault| damaged(&file.name, &fault.to_string()))?;
@@ -119,6 +124,11 @@ impl Backups {
             }
         }
     }
+}
+
+/// Whether a backup has the records of a partition.
+pub(super) fn is_copied(partition: &str) -> bool {
+    !NOT_COPIED.iter().any(|left_out| partition.starts_with(left_out))
 }
 
 fn write_line(record: Record, lines: &mut Vec<u8>) -> Result<()> {

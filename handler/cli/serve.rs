@@ -24,10 +24,18 @@ pub(super) struct ServeArgs {
     /// Address to listen on, such as 127.0.0.1:7071, localhost:8080 or just 8080; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:7071", value_name = "ADDRESS", value_parser = parse_address)]
     listen: SocketAddr,
+
+    /// Only say whether the settings are right; wrong ones end the command with status 78, as a start with them does
+    #[arg(long)]
+    check: bool,
 }
 
 /// Serves until the order to stop.
 pub(super) async fn run(app: Arc<App>, args: ServeArgs) -> Result<ExitCode> {
+    if args.check {
+        println!("The settings are right.");
+        return Ok(ExitCode::SUCCESS);
+    }
     let listener = bind(args.listen).await?;
     let address = listener.local_addr().unwrap_or(args.listen);
     let folder = match &app.config.documents {
@@ -56,7 +64,8 @@ pub(super) async fn run(app: Arc<App>, args: ServeArgs) -> Result<ExitCode> {
         let origins = Arc::clone(&origins);
         async move { same_origin::guard(address, &origins, request, next).await }
     });
-    serve(listener, functions::public_router(app).layer(guard), stop::ordered()).await;
+    let patience = app.config.write_timeout;
+    serve(listener, functions::public_router(app).layer(guard), patience, stop::ordered()).await;
     watching.abort();
     Ok(ExitCode::SUCCESS)
 }

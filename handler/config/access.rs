@@ -20,8 +20,10 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> AccessSettings {
 fn ways(reader: &mut Reader<'_>) -> Vec<WaySettings> {
     let words = listed(reader, "AUTH");
     if words == ["off"] {
-        if super::is_production(reader) {
-            let problem = "must not be off where ENVIRONMENT is prod: name the way in which callers sign in";
+        // The platform gives its apps their name; whoever knows an app's address could do everything there.
+        let is_in_the_cloud = reader.text("WEBSITE_SITE_NAME").is_some();
+        if is_in_the_cloud || super::is_production(reader) {
+            let problem = "must not be off in a Function App of Azure or where ENVIRONMENT is prod: name the way in which callers sign in";
             reader.problem("AUTH", problem);
         }
         return Vec::new();

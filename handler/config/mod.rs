@@ -57,6 +57,7 @@ pub const PLATFORM_VARIABLES: &[&str] = &[
     "KNOWLEDGE_WORKER_CRASH_AT",
     "WEBSITE_AUTH_ENABLED",
     "WEBSITE_HOSTNAME",
+    "WEBSITE_SITE_NAME",
 ];
 
 /// Where blobs are.
@@ -166,6 +167,8 @@ pub struct Config {
     pub answer_timeout: Duration,
     /// How long an invocation may take.
     pub invocation_timeout: Duration,
+    /// How long an answer waits for a caller who takes nothing of it.
+    pub write_timeout: Duration,
     /// Bytes of an invocation's body.
     pub max_invocation_bytes: usize,
     /// How often the local host compares folder and index.
@@ -253,6 +256,7 @@ impl Config {
             links: chat::links(&mut reader),
             answer_timeout,
             invocation_timeout,
+            write_timeout: Duration::from_secs(reader.number("WRITE_TIMEOUT_SECONDS", 1, 3_600)),
             max_invocation_bytes: bounded(&mut reader, "MAX_INVOCATION_SIZE", 1 << 10, 1 << 32),
             sweep: Duration::from_secs(reader.number("SWEEP_SECONDS", 1, 86_400)),
             reports,

@@ -36,7 +36,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "AUTH",
         "off",
-        "How callers show who they are: `entra`, `shared-key`, `easy-auth`, or several with commas between them, of which the first that fits a request counts; `off` lets everybody in and asks nobody.",
+        "How callers show who they are: `entra`, `shared-key`, `easy-auth`, or several with commas between them, of which the first that fits a request counts; `off` lets everybody in and asks nobody, and is refused in a Function App of Azure.",
     ),
     unset(
         "ENTRA_TENANT_ID",
@@ -328,6 +328,11 @@ pub const SETTINGS: &[Setting] = &[
         "An invocation ends itself after this long; must be shorter than `functionTimeout` in host.json.",
     ),
     plain(
+        "WRITE_TIMEOUT_SECONDS",
+        "30",
+        "A connection whose other end takes nothing of an answer for this long is closed, and the answer ends.",
+    ),
+    plain(
         "MAX_INVOCATION_SIZE",
         "134217728",
         "Bytes of an invocation's body; a blob trigger carries the blob in it, a third larger.",
@@ -397,7 +402,7 @@ pub const SETTINGS: &[Setting] = &[
     plain("AUDIT_DAYS", "365", "What was done by whom is kept this long, for `handler audit export`."),
     unset(
         "AUDIT_ANSWERS",
-        "`on` adds to it which passages each answer showed to whom: ids, no words. Default: on where callers sign in.",
+        "`on` adds to it which passages each answer, search, page and tool of MCP showed to whom: ids, no words. Default: on where callers sign in.",
     ),
     plain(
         "ENABLE_TELEMETRY",

@@ -1,7 +1,7 @@
 //! All of one person's, at once: for whoever has to give it out or erase it.
 
 use super::feedback::{Feedback, PARTITION, by};
-use super::{Conversations, PAGE, list_of, read};
+use super::{Conversations, PAGE, list_of, once, read};
 use crate::document::Principal;
 use crate::error::Result;
 use crate::stores::records::clear;
@@ -11,7 +11,7 @@ impl Conversations {
     /// kept for repeated requests; how many those were.
     pub async fn erase(&self, person: &Principal) -> Result<usize> {
         let turns = format!("turns/{}/", person.owner());
-        let exact = [list_of(person), format!("once/{}", person.owner())];
+        let exact = [list_of(person), once::partition_of(person)];
         // A conversation's id has no slash, so what follows the prefix with one is another person's.
         let is_theirs = |name: &String| {
             exact.contains(name) || name.strip_prefix(&turns).is_some_and(|conversation| !conversation.contains('/'))

@@ -58,6 +58,11 @@ impl Feedback {
     }
 }
 
+/// Under which a rating of a turn is kept.
+fn key_of(partition: &str, turn: u32) -> String {
+    content_hash(format!("{partition}/{turn}").as_bytes())
+}
+
 /// A person as feedback has them.
 pub(super) fn by(principal: &Principal) -> String {
     content_hash(principal.owner().as_bytes())[..16].to_owned()
@@ -88,8 +93,19 @@ impl Conversations {
             sources,
             by: by(principal),
         };
-        let key = content_hash(format!("{partition}/{turn}").as_bytes());
-        self.records.put(PARTITION, &key, &body(&feedback)?, Precondition::Always, Some(self.keep)).await.map(|_| ())
+        self.records
+            .put(PARTITION, &key_of(&partition, turn), &body(&feedback)?, Precondition::Always, Some(self.keep))
+            .await
+            .map(|_| ())
+    }
+
+    /// Forgets what was said of the first `turns` answers of a conversation: it has the questions and answers in it.
+    pub(super) async fn forget_feedback(&self, principal: &Principal, id: &ConversationId, turns: u32) -> Result<()> {
+        let partition = turns_of(principal, id);
+        for turn in 1..=turns {
+            self.records.delete(PARTITION, &key_of(&partition, turn)).await?;
+        }
+        Ok(())
     }
 
     /// All feedback, for whoever looks after the product.

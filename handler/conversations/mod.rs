@@ -134,13 +134,17 @@ impl Conversations {
         Err(busy())
     }
 
-    /// Deletes a conversation with its turns. A turn that is just being answered is not kept.
+    /// Deletes a conversation with its turns, what was said of them and the answers that were kept for repeated requests. A turn
+    /// that is just being answered is not kept. Cut off in between, what is left goes with its time or with the person.
     pub async fn delete(&self, principal: &Principal, id: &ConversationId) -> Result<()> {
+        let turns = self.find(principal, id).await?.ok_or_else(unknown)?.0.turns;
         // The conversation goes first: from then on nobody finds it, whatever happens to us.
         if !self.records.delete(&list_of(principal), id.as_str()).await? {
             return Err(unknown());
         }
-        clear(self.records.as_ref(), &turns_of(principal, id)).await.map(|_| ())
+        clear(self.records.as_ref(), &turns_of(principal, id)).await?;
+        self.forget_feedback(principal, id, turns).await?;
+        self.forget_answers(principal, id).await
     }
 
     /// What was said in a conversation, oldest first, without turns that have no whole answer; at most the last `turns`.
@@ -197,6 +201,14 @@ impl Conversations {
             }
         }
         Err(busy())
+    }
+
+    /// Begins a turn again that was begun for the same request before; nothing where it is no more.
+    pub async fn resume(&self, principal: &Principal, id: &ConversationId, turn: u32) -> Result<Option<OpenTurn>> {
+        match self.records.get(&turns_of(principal, id), &number(turn)).await? {
+            Some(begun) => OpenTurn::resume(self, principal, id, begun).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Whether conversations are kept at all.

@@ -11,9 +11,9 @@ use futures_util::stream::{BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{body, read};
+use super::{ConversationId, Conversations, PAGE, body, read};
 use crate::chat::ChatEvent;
-use crate::clock::Clock;
+use crate::clock::{Clock, is_over};
 use crate::deadline::last_words;
 use crate::document::{Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,7 +33,7 @@ pub struct Once {
     longest: TimeDelta,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Kept {
     /// The hash of the body that the key came with.
     body: String,
@@ -43,6 +43,9 @@ struct Kept {
     events: Option<Vec<ChatEvent>>,
     /// The turn of a conversation that it is.
     turn: Option<u32>,
+    /// The conversation, so that the answer goes with it.
+    #[serde(default)]
+    conversation: Option<String>,
 }
 
 /// What to do with a request.
@@ -54,6 +57,7 @@ pub enum Asked {
 }
 
 /// Leave to answer one request.
+#[derive(Clone)]
 pub struct Leave {
     once: Once,
     partition: String,
@@ -76,21 +80,21 @@ impl Once {
             let sentence = "an Idempotency-Key has 1 to 255 printable ASCII characters";
             return Err(Error::new(ErrorKind::InvalidRequest, sentence));
         }
-        let (partition, id) = (format!("once/{}", principal.owner()), content_hash(key.as_bytes()));
+        let (partition, id) = (partition_of(principal), content_hash(key.as_bytes()));
         let hash = content_hash(body_bytes);
-        let mut precondition = Precondition::IfAbsent;
+        let (mut precondition, mut turn) = (Precondition::IfAbsent, None);
         if let Some(record) = self.records.get(&partition, &id).await? {
             let etag = record.etag.clone();
             let kept: Kept = read(record)?;
             match kept.events {
                 _ if kept.body != hash => return Err(reused()),
                 Some(events) => return Ok(Asked::Again(events, kept.turn)),
-                None if self.clock.now() < kept.until => return Err(in_use()),
-                // Whoever had the leave is gone.
-                None => precondition = Precondition::IfMatch(etag),
+                None if !is_over(kept.until, self.clock.now(), self.longest) => return Err(in_use()),
+                // Whoever had the leave is gone, and the turn that was begun is this one's.
+                None => (precondition, turn) = (Precondition::IfMatch(etag), kept.turn),
             }
         }
-        let kept = Kept { body: hash, until: self.clock.now() + self.longest, events: None, turn: None };
+        let kept = Kept { body: hash, until: self.clock.now() + self.longest, events: None, turn, conversation: None };
         match self.records.put(&partition, &id, &body(&kept)?, precondition, Some(KEPT)).await {
             Ok(etag) => Ok(Asked::First(Leave { once: self.clone(), partition, id, kept, etag, is_over: false })),
             Err(e) if e.kind() == ErrorKind::PreconditionFailed => Err(in_use()),
@@ -100,13 +104,21 @@ impl Once {
 }
 
 impl Leave {
-    /// Notes which turn of its conversation the answer is.
-    pub fn is_turn(&mut self, number: u32) {
-        self.kept.turn = Some(number);
+    /// The turn that was begun for this request before and that nobody has finished.
+    pub fn begun(&self) -> Option<u32> {
+        self.kept.turn
     }
 
-    /// Passes an answer on and keeps it, which nobody waits for beyond the deadline. One that fails or is left gives the key
-    /// free, so that the next try is a first one.
+    /// Notes which turn of its conversation the answer is, so that whoever tries again after us has the same one.
+    pub async fn is_turn(&mut self, conversation: &ConversationId, number: u32) -> Result<()> {
+        self.kept.turn = Some(number);
+        self.kept.conversation = Some(conversation.as_str().to_owned());
+        self.etag = self.put().await?;
+        Ok(())
+    }
+
+    /// Passes an answer on and keeps it, which nobody waits for beyond the deadline. One that fails or is left gives the key free
+    /// for the next try of the same request.
     pub fn record(
         mut self,
         answer: BoxStream<'static, Result<ChatEvent>>,
@@ -120,6 +132,8 @@ impl Leave {
                 }
                 if matches!(&event, Ok(ChatEvent::Done(_))) {
                     last_words(deadline, self.keep(std::mem::take(&mut events))).await;
+                } else if event.is_err() {
+                    last_words(deadline, self.give_free()).await;
                 }
                 yield event;
             }
@@ -131,15 +145,27 @@ impl Leave {
     fn keep(&mut self, events: Vec<ChatEvent>) -> impl Future<Output = ()> + Send + use<> {
         self.is_over = true;
         self.kept.events = Some(events);
-        let (records, body) = (Arc::clone(&self.once.records), body(&self.kept));
-        let (partition, id) = (self.partition.clone(), self.id.clone());
-        let precondition = Precondition::IfMatch(self.etag.clone());
+        let leave = self.clone();
         async move {
-            let Ok(body) = body else { return };
-            if let Err(e) = records.put(&partition, &id, &body, precondition, Some(KEPT)).await {
+            if let Err(e) = leave.put().await {
                 tracing::warn!(error.code = e.kind().row().code, "an answer could not be kept under its key");
             }
         }
+    }
+
+    /// What has to be written to give the key free, unless somebody else has the leave by now.
+    fn give_free(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        self.is_over = true;
+        self.kept.until = self.once.clock.now();
+        let leave = self.clone();
+        async move {
+            let _given_free = leave.put().await;
+        }
+    }
+
+    async fn put(&self) -> Result<String> {
+        let precondition = Precondition::IfMatch(self.etag.clone());
+        self.once.records.put(&self.partition, &self.id, &body(&self.kept)?, precondition, Some(KEPT)).await
     }
 }
 
@@ -149,11 +175,33 @@ impl Drop for Leave {
         if self.is_over {
             return;
         }
-        let (records, partition, id) = (Arc::clone(&self.once.records), self.partition.clone(), self.id.clone());
-        runtime.spawn(async move {
-            let _given_free = records.delete(&partition, &id).await;
-        });
+        runtime.spawn(self.give_free());
     }
+}
+
+impl Conversations {
+    /// Forgets the answers of a conversation that were kept for repeated requests.
+    pub(super) async fn forget_answers(&self, principal: &Principal, conversation: &ConversationId) -> Result<()> {
+        let (partition, mut after) = (partition_of(principal), None);
+        loop {
+            let page = self.records.list(&partition, after.as_deref(), PAGE).await?;
+            for record in page.records {
+                let id = record.id.clone();
+                if read::<Kept>(record)?.conversation.as_deref() == Some(conversation.as_str()) {
+                    self.records.delete(&partition, &id).await?;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Where the keys of a person are.
+pub(super) fn partition_of(principal: &Principal) -> String {
+    format!("once/{}", principal.owner())
 }
 
 fn in_use() -> Error {

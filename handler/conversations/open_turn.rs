@@ -6,12 +6,12 @@ use std::time::Instant;
 use futures_util::stream::{BoxStream, StreamExt};
 use tokio::time::Instant as Deadline;
 
-use super::{ConversationId, Conversations, StoredTurn, body, number, turns_of};
+use super::{ConversationId, Conversations, StoredTurn, body, number, read, turns_of};
 use crate::chat::{ChatEvent, prompt};
 use crate::deadline::last_words;
 use crate::document::Principal;
 use crate::error::Result;
-use crate::stores::records::Precondition;
+use crate::stores::records::{Precondition, Record};
 
 /// A turn that has its number, and no answer yet.
 pub struct OpenTurn {
@@ -40,6 +40,21 @@ impl OpenTurn {
         let (key, keep) = (number(turn.number), Some(conversations.keep));
         let asked = body(&turn)?;
         let etag = conversations.records.put(&partition, &key, &asked, Precondition::IfAbsent, keep).await?;
+        Ok(Self { conversations: conversations.clone(), partition, turn, etag, began: Instant::now() })
+    }
+
+    /// The same for a turn that was begun before and whose answer never came to whoever asked; its answer is made anew.
+    pub(super) async fn resume(
+        conversations: &Conversations,
+        principal: &Principal,
+        id: &ConversationId,
+        begun: Record,
+    ) -> Result<Self> {
+        let (key, precondition) = (begun.id.clone(), Precondition::IfMatch(begun.etag.clone()));
+        let begun: StoredTurn = read(begun)?;
+        let turn = StoredTurn::asked(begun.number, &begun.question, conversations.clock.now());
+        let (partition, keep) = (turns_of(principal, id), Some(conversations.keep));
+        let etag = conversations.records.put(&partition, &key, &body(&turn)?, precondition, keep).await?;
         Ok(Self { conversations: conversations.clone(), partition, turn, etag, began: Instant::now() })
     }
 

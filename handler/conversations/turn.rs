@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::tools::ToolUse;
 use crate::chat::{ChatEvent, Citation};
+use crate::clock::is_over;
 use crate::models::Usage;
 
 /// A turn that began longer ago than any answer takes, and has none, never gets one: its process is gone.
@@ -102,7 +103,7 @@ impl StoredTurn {
 
     /// The turn as it is to be seen now: one that was left is incomplete.
     pub(super) fn seen_at(mut self, now: DateTime<Utc>) -> Self {
-        if self.state == TurnState::Answering && now - self.asked > LONGEST_ANSWER {
+        if self.state == TurnState::Answering && is_over(self.asked + LONGEST_ANSWER, now, LONGEST_ANSWER) {
             self.state = TurnState::Incomplete;
         }
         self

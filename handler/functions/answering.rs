@@ -96,14 +96,23 @@ async fn open_turn(
         let events = answer_until(deadline, Arc::clone(&app.chat), principal, request).boxed();
         return Ok((None, kept(leave, paid(reserved, events, deadline), deadline)));
     };
-    let open = app.conversations.begin(&principal, id, request.question.as_str()).await?;
+    let begun = match leave.as_ref().and_then(Leave::begun) {
+        Some(turn) => app.conversations.resume(&principal, id, turn).await?,
+        None => None,
+    };
+    let open = match begun {
+        Some(open) => open,
+        None => app.conversations.begin(&principal, id, request.question.as_str()).await?,
+    };
     let turns = app.chat.settings.history_turns;
     let stored = app.conversations.history_before(&principal, id, open.number(), turns).await?;
     if !stored.is_empty() {
         request.history = stored;
     }
     let turn = named(open.number());
-    leave.iter_mut().for_each(|leave| leave.is_turn(open.number()));
+    if let Some(leave) = &mut leave {
+        leave.is_turn(id, open.number()).await?;
+    }
     let events = answer_until(deadline, Arc::clone(&app.chat), principal, request).boxed();
     let events = open.record(paid(reserved, events, deadline), deadline);
     Ok((turn, kept(leave, events, deadline)))

@@ -1,5 +1,5 @@
-//! What callers do to documents, and what they are shown of them in answers, as records of the audit: ids, names, sizes and
-//! hashes, and no words of anybody. What can be repeated is noted after it is done, and refused when it cannot be noted; a
+//! What callers do to documents, and what they are shown of them in answers and elsewhere, as records of the audit: ids, names,
+//! sizes and hashes, and no words of anybody. What can be repeated is noted after it is done, and refused when it cannot be noted; a
 //! deletion cannot, so it is noted before.
 
 use std::collections::BTreeSet;
@@ -14,9 +14,12 @@ use crate::app::App;
 use crate::audit::{Audit, Event};
 use crate::chat::{ChatEvent, Context};
 use crate::deadline::last_words;
-use crate::document::Principal;
+use crate::document::{DocumentId, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::ledger::LedgerRow;
+
+/// Passages that one record names; more are counted.
+const MOST_NAMED: usize = 200;
 
 /// Something was brought. `sha256` is that of its bytes, `from` the host of the web that it was fetched from.
 pub async fn uploaded(app: &App, by: &Principal, row: &LedgerRow, sha256: &str, from: Option<&str>) -> Result<()> {
@@ -60,6 +63,35 @@ pub async fn delete(app: &App, by: &Principal, row: &LedgerRow) -> Result<()> {
 
 async fn note(audit: &Audit, by: &Principal, what: &str, row: &LedgerRow, outcome: &str, about: Value) -> Result<()> {
     audit.append(by, Event { what, subject: row.id.as_str(), outcome, about }).await.map(|_| ())
+}
+
+/// Notes which passages a caller is about to be shown by a door that makes no answer of them. Where nothing was found, nothing
+/// was shown. A caller whose record cannot be written is shown nothing.
+pub async fn passages_shown<'a>(
+    app: &App,
+    by: &Principal,
+    door: &str,
+    shown: impl Iterator<Item = (&'a DocumentId, &'a str)>,
+) -> Result<()> {
+    if !app.config.audit_answers {
+        return Ok(());
+    }
+    let (documents, passages): (BTreeSet<&DocumentId>, BTreeSet<&str>) = shown.unzip();
+    if documents.is_empty() {
+        return Ok(());
+    }
+    // Of a whole document that is read there may be thousands, and their ids say no more than its own.
+    let named: Vec<&str> = passages.iter().copied().take(MOST_NAMED).collect();
+    let about = json!({"documents": documents, "passages": named, "count": passages.len()});
+    app.audit.append(by, Event { what: "passages.shown", subject: door, outcome: "ok", about }).await.map(|_| ())
+}
+
+/// Notes that a caller is about to be shown a part of a document: all of it, a page, its passages or one of them.
+pub async fn document_shown(app: &App, by: &Principal, row: &LedgerRow, part: &str) -> Result<()> {
+    if !app.config.audit_answers {
+        return Ok(());
+    }
+    note(&app.audit, by, "document.shown", row, "ok", json!({"name": row.name, "part": part})).await
 }
 
 /// Passes an answer on and notes which passages it showed, before its last event is passed on. An answer whose record

@@ -1,13 +1,17 @@
 //! `POST /chat` and `POST /chat/stream`: what `/api/chat` does, at the addresses that frontends of Azure-Samples call and
 //! that the AI Chat Protocol recommends; `GET /config` and `GET /auth_setup`, which such a frontend reads before it shows
-//! anything. The latter two come through the catch-all of `web` and say nothing that is not in this file.
+//! anything. The latter two come through the catch-all of `web`, and say what is in this file and how people sign in.
+
+use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::routes::Routes;
 use super::{chat, chat_stream};
 use crate::access::Need;
+use crate::app::App;
 
 /// The function's routes.
 pub fn routes() -> Routes {
@@ -48,14 +52,7 @@ async fn config() -> Json<Value> {
     Json(config)
 }
 
-/// That a frontend need not sign anybody in.
-async fn auth_setup() -> Json<Value> {
-    Json(json!({
-        "useLogin": false,
-        "requireAccessControl": false,
-        "enableUnauthenticatedAccess": true,
-        "msalConfig": {"auth": {"clientId": "", "authority": "", "redirectUri": "/redirect"}, "cache": {}},
-        "loginRequest": {"scopes": []},
-        "tokenRequest": {"scopes": []},
-    }))
+/// Whether such a frontend signs its people in, and how.
+async fn auth_setup(State(app): State<Arc<App>>) -> Json<Value> {
+    Json(app.access.frontend_setup())
 }

@@ -100,6 +100,7 @@ async fn look(
     let looked = async {
         let row = existing(&app, &principal, document).await?;
         let contents = app.index.passages(&principal, &row.id).await?;
+        audited::document_shown(&app, &principal, &row, "passages").await?;
         Ok(Json(DocumentAnswer { row, contents }))
     };
     problem::answer(looked.await, &id.0)

@@ -13,5 +13,7 @@ use crate::host::envelope::{Envelope, Reply};
 pub async fn run(app: Arc<App>, _envelope: Envelope) -> Result<Reply> {
     let deadline = Instant::now() + app.maintenance_time();
     let report = app.ingest.reconcile(deadline, &app.records).await?;
+    // What has expired or was deleted leaves the files, too.
+    app.records.settle().await?;
     Ok(Reply::logged(report.to_string()))
 }

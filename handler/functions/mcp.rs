@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
+use super::audited;
 use super::chat::MAX_BODY_BYTES;
 use super::routes::Routes;
 use crate::access::Need;
@@ -58,7 +59,10 @@ async fn reply(app: &App, principal: &Principal, request: Request) -> Result<Rep
         query_chars: app.config.max_message_chars,
         is_strict: app.config.strict_input,
     };
-    Ok(mcp::answer(sources, principal, &routing(&head.headers), &body).await)
+    let reply = mcp::answer(sources, principal, &routing(&head.headers), &body).await;
+    let shown = reply.shown.iter().map(|(document, passage)| (document, passage.as_str()));
+    audited::passages_shown(app, principal, "mcp", shown).await?;
+    Ok(reply)
 }
 
 fn routing(headers: &HeaderMap) -> Headers {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::documents::row_of;
 use super::routes::Routes;
-use super::{attachment, parameters};
+use super::{attachment, audited, parameters};
 use crate::access::Need;
 use crate::app::App;
 use crate::document::{DocumentName, Passage, Principal};
@@ -75,6 +75,7 @@ async fn content(
         let row = row_of(&app, &principal, &parameters::id(document)).await?;
         let blob = app.ingest.original(&row, &principal).await?;
         let name = DocumentName::parse(&row.name)?;
+        audited::document_shown(&app, &principal, &row, "original").await?;
         let kind =
             [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY)];
         Ok((kind, [attachment::named(name.file_name())], blob.bytes))
@@ -105,6 +106,7 @@ async fn page(
             None => None,
         };
         let drawn = app.ingest.draw_page(&row, &principal, PageWanted { page, marked }).await?;
+        audited::document_shown(&app, &principal, &row, &format!("page {page}")).await?;
         let kind = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY)];
         Ok((kind, drawn.marked_at.map(|at| [(MARKED_AT, format!("{at:.3}"))]), drawn.svg))
     };
@@ -124,7 +126,9 @@ async fn passage(
     let found = async {
         let Path((document, ordinal)) = place.map_err(no_such_place)?;
         let row = row_of(&app, &principal, &document).await?;
-        around(&app, &principal, &row, ordinal).await.map(Json)
+        let around = around(&app, &principal, &row, ordinal).await?;
+        audited::document_shown(&app, &principal, &row, &format!("passage {ordinal}")).await?;
+        Ok(Json(around))
     };
     problem::answer(found.await, &id.0)
 }

@@ -8,6 +8,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::audited;
 use super::routes::Routes;
 use crate::access::Need;
 use crate::app::App;
@@ -77,6 +78,8 @@ async fn find(app: &App, principal: &Principal, request: Request) -> Result<Sear
     let searched = app.retriever.search(principal, question.as_str(), &filter, asked.top_results);
     let too_late = |_| Error::new(ErrorKind::DeadlineExceeded, "the search did not answer in time");
     let (found, retrieval) = tokio::time::timeout(app.config.answer_timeout, searched).await.map_err(too_late)??;
+    let shown = found.hits.iter().map(|hit| (&hit.passage.document_id, hit.passage.id.as_str()));
+    audited::passages_shown(app, principal, "search", shown).await?;
     let results = found.hits.into_iter().map(|hit| SearchResult { source: hit.passage.source(), passage: hit.passage });
     Ok(SearchAnswer { results: results.collect(), generation: found.generation, retrieval })
 }

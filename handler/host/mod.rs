@@ -3,6 +3,7 @@
 
 pub mod definition;
 pub mod envelope;
+pub mod impatient;
 pub mod invoke;
 pub mod local;
 mod observed;

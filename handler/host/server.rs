@@ -18,11 +18,12 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::field::Empty;
 use tracing::{Instrument, debug, error_span, info};
 use uuid::Uuid;
 
+use super::impatient::Impatient;
 use super::observed::while_sent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, Unfit};
@@ -31,6 +32,11 @@ use crate::telemetry::{self, place_in_json, without_secrets};
 
 /// How long a caller may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of an answer that may lie with the system on their way to a caller; Linux takes twice that for its own records. As
+/// many as this, and no more than the system would like, so that a caller who takes nothing is noticed soon.
+const ON_THEIR_WAY: u32 = 128 << 10;
+/// Connections that may wait to be taken.
+const BACKLOG: u32 = 1_024;
 /// How long running requests may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long the answer to an invocation may wait for its traces and metrics to be sent.
@@ -48,8 +54,9 @@ pub struct Peer(pub IpAddr);
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
-/// Takes connections until `stop` ends, then lets running requests finish for a short while.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+/// Takes connections until `stop` ends, then lets running requests finish for a short while. A connection whose other end
+/// takes nothing of an answer for as long as `patience` is closed, and with it ends what the answer is made of.
+pub async fn serve(listener: TcpListener, router: Router, patience: Duration, stop: impl Future<Output = ()>) {
     let service = TowerToHyperService::new(router.layer(middleware::from_fn(observe)));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
@@ -75,7 +82,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             request.extensions_mut().insert(Peer(from.ip()));
             service.call(request)
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), with_peer);
+        let connection = builder.serve_connection(TokioIo::new(Impatient::new(stream, patience)), with_peer);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(e) = connection.await {
@@ -92,10 +99,19 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
 
 /// Binds the listener, with an error that says what to do.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| {
+    listen(address).map_err(|e| {
         let sentence = format!("cannot listen on {address}; is another program using the port?");
         Error::new(ErrorKind::Misconfigured, sentence).caused_by(e)
     })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Connections get it from the one that they come in on.
+    socket.set_send_buffer_size(ON_THEIR_WAY)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The whole body of a request, or `BodyTooLarge` as soon as it is longer than `limit`, whether it names a length or not.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{self, Happening, LedgerEvent};
 use super::rights::Standing;
-use crate::clock::Clock;
+use crate::clock::{Clock, is_over};
 use crate::document::{DocumentId, DocumentVersion};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::records::{Precondition, Record, RecordStore};
@@ -19,6 +19,9 @@ use crate::stores::records::{Precondition, Record, RecordStore};
 const PARTITION: &str = "documents";
 /// Longest error sentence that is kept.
 const MAX_MESSAGE_CHARS: usize = 500;
+
+/// No lease is longer: an invocation ends before.
+const LONGEST_LEASE: TimeDelta = TimeDelta::days(1);
 
 /// Where a document is on its way.
 #[derive(utoipa::ToSchema)]
@@ -183,7 +186,7 @@ impl LedgerRow {
 
     /// Whether the row says that somebody is at it who can no longer be alive.
     pub fn is_stuck(&self, now: DateTime<Utc>) -> bool {
-        self.state == State::Processing && self.lease_until.is_none_or(|until| until < now)
+        self.state == State::Processing && self.lease_until.is_none_or(|until| is_over(until, now, LONGEST_LEASE))
     }
 
     /// Whether the row says that the document cannot be read, and that trying again cannot help.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::era::{Era, INITIALIZED, supported};
 use super::message::{Failure, Request};
-use super::{Sources, resources, tools};
+use super::{ShownPassage, Sources, resources, tools};
 use crate::document::Principal;
 use crate::error::Error;
 
@@ -22,11 +22,13 @@ pub struct Outcome {
     pub result: Value,
     /// What went wrong on this side while a tool ran, for the log; the result tells it, too.
     pub failure: Option<Error>,
+    /// The passages that it is made of.
+    pub shown: Vec<ShownPassage>,
 }
 
 impl From<Value> for Outcome {
     fn from(result: Value) -> Self {
-        Self { result, failure: None }
+        Self { result, failure: None, shown: Vec::new() }
     }
 }
 
@@ -48,8 +50,8 @@ pub async fn run(sources: Sources<'_>, principal: &Principal, era: Era, asked: &
             Ok(lasting(era, resources::templates(), TOOLS_TTL_MS).into())
         }
         ("resources/read", _) => {
-            let read = resources::read(sources, principal, era == Era::Stateless, params).await?;
-            Ok(lasting(era, read, 0).into())
+            let (read, shown) = resources::read(sources, principal, era == Era::Stateless, params).await?;
+            Ok(Outcome { shown, ..lasting(era, read, 0).into() })
         }
         _ => Err(Failure::no_such_method()),
     }

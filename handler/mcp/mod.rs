@@ -19,7 +19,7 @@ use self::era::Era;
 pub use self::era::{Given, Headers};
 use self::message::{Failure, Message};
 use crate::chat::Chat;
-use crate::document::Principal;
+use crate::document::{DocumentId, Passage, Principal};
 use crate::error::Error;
 use crate::ingest::ledger::Ledger;
 
@@ -45,7 +45,12 @@ pub struct Reply {
     pub body: Option<Value>,
     /// What went wrong on this side, for the log.
     pub failure: Option<Error>,
+    /// The passages that it shows, for the audit.
+    pub shown: Vec<ShownPassage>,
 }
+
+/// A passage that somebody is shown: its document and its own id.
+pub type ShownPassage = (DocumentId, String);
 
 /// Answers one message as `principal`.
 pub async fn answer(sources: Sources<'_>, principal: &Principal, headers: &Headers, body: &[u8]) -> Reply {
@@ -64,7 +69,7 @@ pub async fn answer(sources: Sources<'_>, principal: &Principal, headers: &Heade
                 methods::add_what_each_result_says(&mut outcome.result);
             }
             let body = json!({"jsonrpc": "2.0", "id": request.id, "result": outcome.result});
-            Reply { status: 200, body: Some(body), failure: outcome.failure }
+            Reply { status: 200, body: Some(body), failure: outcome.failure, shown: outcome.shown }
         }
         // In the earlier era the status is that of the transport, and the transport was fine.
         Err(failure) => refused(&request.id, if era == Era::Stateless { failure.status() } else { 200 }, failure),
@@ -74,14 +79,18 @@ pub async fn answer(sources: Sources<'_>, principal: &Principal, headers: &Heade
 /// A notification wants no answer, and there is nothing here that one could change.
 fn acknowledged(headers: &Headers) -> Reply {
     match era::check_version_of_notification(headers) {
-        Ok(()) => Reply { status: 202, body: None, failure: None },
+        Ok(()) => Reply { status: 202, body: None, failure: None, shown: Vec::new() },
         Err(failure) => refused(&Value::Null, 400, failure),
     }
 }
 
+fn shown_of(passages: &[Passage]) -> Vec<ShownPassage> {
+    passages.iter().map(|passage| (passage.document_id.clone(), passage.id.clone())).collect()
+}
+
 fn refused(id: &Value, status: u16, failure: Failure) -> Reply {
     let body = json!({"jsonrpc": "2.0", "id": id, "error": failure.body()});
-    Reply { status, body: Some(body), failure: failure.cause }
+    Reply { status, body: Some(body), failure: failure.cause, shown: Vec::new() }
 }
 
 #[cfg(test)]

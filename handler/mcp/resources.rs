@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::message::Failure;
-use super::{Sources, text};
+use super::{ShownPassage, Sources, shown_of, text};
 use crate::document::{DocumentId, Passage, Principal};
 use crate::error::Result;
 use crate::ingest::ledger::{LedgerRow, State};
@@ -52,13 +52,13 @@ pub fn templates() -> Value {
     }]})
 }
 
-/// The text of a document. One that the caller may not read is as absent as one that never was.
+/// The text of a document, and the passages it is made of. One that the caller may not read is as absent as one that never was.
 pub async fn read(
     sources: Sources<'_>,
     principal: &Principal,
     is_stateless: bool,
     params: &Map<String, Value>,
-) -> std::result::Result<Value, Failure> {
+) -> std::result::Result<(Value, Vec<ShownPassage>), Failure> {
     let absent = || Failure::no_such_resource(is_stateless);
     let uri = params.get("uri").and_then(Value::as_str);
     let uri = uri.ok_or_else(|| Failure::invalid_params("`uri` must be a string"))?;
@@ -68,7 +68,8 @@ pub async fn read(
     if passages.is_empty() {
         return Err(absent());
     }
-    Ok(json!({"contents": [{"uri": uri, "mimeType": TYPE, "text": text::of_passages(&passages)}]}))
+    let read = json!({"contents": [{"uri": uri, "mimeType": TYPE, "text": text::of_passages(&passages)}]});
+    Ok((read, shown_of(&passages)))
 }
 
 /// All passages of a document that the caller may read, in order; none when there is no such document for them.

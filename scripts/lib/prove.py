@@ -21,12 +21,24 @@
       and who waits as long as he was told gets in. n counts requests.
   P12 Money is bounded: no more tokens are spent than a day has, though answers cost other than was thought and the
       process is killed with tokens set aside, of which none stay so. n counts requests.
+  P13 A request that is repeated under one key is one request: a hundred at once, to three processes of which one may be killed.
+      One call of the model, and one more for each kill at most; one whole turn; another body is refused. n counts requests.
   P14 Whatever fails outside, a request ends in its time with the documented problem, the next one is served within a second when all
       is well again, and nothing is left behind. n counts faults, of seven dependencies in turn, one process for each.
+  P21 A hundred writers of one conversation, to three processes of which one may be killed: what was answered is there, in one
+      order, what was refused is not, and what was cut off is said to be so. n counts requests.
   P22 No caller forges a line of the log, and no secret of the settings gets into the log, an answer or telemetry, at
       LOG_LEVEL=trace, from services that repeat every key they are sent. n counts requests.
   P23 What the OpenAPI document says is what is answered: requests made from it, right ones and wrong ones, get the statuses,
       media types and bodies that it tells of, and no 500. n counts requests; it may be a few more.
+  P27 Wrong settings are named, all of them, without a value: a start ends with 78, and under the Functions host every call is
+      answered 503 `misconfigured`. n counts starts.
+  P28 Nothing calls anybody whom the settings do not name: in a network in which every address is ours, addresses are put into
+      documents, questions, names, tokens, events and /api/url. n counts addresses. Needs the right to make such a network.
+  P29 Clocks go wrong: they jump by minutes and days, back and forth. Tokens count as their times say, nobody waits longer than
+      a minute for a limit, and what is kept for a time goes when it is over. n counts jumps. Needs the package faketime.
+  P30 What is erased is in no file any more: documents, conversations and people, looked for in stores, copies, caches, backups
+      and logs. n counts erasures.
   CROWD  Eight processes write and four read one index on one storage account while some of them are killed: nothing
       that was acknowledged is lost or doubled, no search fails, no file is left that nobody names. n counts seconds.
 """
@@ -47,11 +59,16 @@ import time
 import contract
 import crowd
 import discreet
+import egress
+import erased
 import handler
+import misconfigured
 import outages
+import repeated
 import rights
 import siege
 import throttle
+import times
 import tokens
 from handler import GONE, Handler, say
 from witness import Author, Notebook
@@ -197,9 +214,15 @@ PROMISES = {
     "P10": (tokens.prove_p10, 300),
     "P11": (throttle.prove_p11, 10_000),
     "P12": (throttle.prove_p12, 1_000),
+    "P13": (repeated.prove_p13, 3_000),
     "P14": (outages.prove_p14, 91),
+    "P21": (repeated.prove_p21, 3_000),
     "P22": (discreet.prove_p22, 5_000),
     "P23": (contract.prove_p23, 5_000),
+    "P27": (misconfigured.prove_p27, 180),
+    "P28": (egress.prove_p28, len(egress.FORMS) * len(egress.DOORS)),
+    "P29": (times.prove_p29, 1_000),
+    "P30": (erased.prove_p30, 60),
     "CROWD": (crowd.prove_crowd, 60),
 }
 
@@ -208,7 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/prove", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4 to P12, P14, P22, P23, CROWD or all")
+    parser.add_argument("promises", nargs="+", choices=[*PROMISES, "all"], metavar="P", help="P1, P4 to P14, P21 to P23, P27 to P30, CROWD or all")
     parser.add_argument("--n", type=int, help="how many trials; more of them bound the rate of failures lower")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same documents and moments")
     parser.add_argument("--program", type=pathlib.Path, default=handler.DEVELOPMENT_PROGRAM)

@@ -25,7 +25,7 @@ const PARTS_AT_ONCE: usize = 8;
 pub async fn measure(folder: &Path, connection: &str) -> serde_json::Value {
     let account = StorageAccount::from_connection_string(connection).unwrap();
     let container = format!("bench-{}", uuid::Uuid::new_v4().simple());
-    let remote: Arc<dyn BlobStore> = Arc::new(AzureBlobs::open(&account, &container).unwrap());
+    let remote: Arc<dyn BlobStore> = Arc::new(AzureBlobs::open(&account, &container));
     let local: Arc<dyn BlobStore> = Arc::new(LocalBlobs::open(&folder.join("index")).unwrap());
     let blobs = list_all(&local, "").await.unwrap();
     for blob in &blobs {

@@ -159,3 +159,71 @@ async fn where_nobody_signs_in_answers_are_not_noted_unless_somebody_wants_it() 
         assert_eq!(records(&test, "answer.").await.len(), count, "{settings:?}");
     }
 }
+
+#[tokio::test]
+async fn passages_that_are_shown_without_an_answer_are_noted_too() {
+    let lab = Lab::with(&SHARED).await;
+    lab.test.ingest("ferry.md", format!("# Ferry\n\nThe ferry {WORDS} leaves at nine.\n")).await;
+    let manual = include_bytes!("../../samples/documents/handbook/staff-handbook.pdf");
+    lab.test.ingest("manual.pdf", manual).await;
+    let id = |name| knowledge_worker::document::DocumentId::of(&document_name(name));
+    let (ferry, manual) = (id("ferry.md"), id("manual.pdf"));
+    let tool = |name: &str, arguments: serde_json::Value| json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}});
+    let read = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": format!("document://{ferry}")}});
+    let query = json!({ "query": WORDS });
+    let shown = [
+        ("search", post_json("/api/search", query.to_string())),
+        ("mcp", post_json("/mcp", tool("search_documents", query.clone()).to_string())),
+        ("mcp", post_json("/mcp", tool("search", query).to_string())),
+        ("mcp", post_json("/mcp", tool("fetch", json!({"id": ferry})).to_string())),
+        ("mcp", post_json("/mcp", tool("summarize_document", json!({"document_id": ferry})).to_string())),
+        ("mcp", post_json("/mcp", read.to_string())),
+    ];
+    for (number, (door, request)) in shown.into_iter().enumerate() {
+        let answer = send(&lab, request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let noted = records(&lab.test, "passages.").await;
+        assert_eq!(noted.len(), number + 1, "one record a request: {answer:?}");
+        let last = &noted[number];
+        assert_eq!((last.what.as_str(), last.subject.as_str(), last.outcome.as_str()), ("passages.shown", door, "ok"));
+        assert_eq!((&last.about["documents"], &last.about["count"]), (&json!([ferry]), &json!(1)), "{last:?}");
+        assert_eq!(last.about["passages"].as_array().unwrap().len(), 1);
+        assert!(last.who.ends_with("/alice"), "{last:?}");
+    }
+    let parts = [
+        (&ferry, "", "passages"),
+        (&ferry, "/content", "original"),
+        (&manual, "/pages/2?passage=0", "page 2"),
+        (&manual, "/passages/1", "passage 1"),
+    ];
+    for (number, (document, path, part)) in parts.into_iter().enumerate() {
+        let answer = send(&lab, bare("GET", &format!("/api/documents/{document}{path}"))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        let noted = records(&lab.test, "document.shown").await;
+        assert_eq!(noted.len(), number + 1, "one record a request");
+        let last = &noted[number];
+        assert_eq!((last.subject.as_str(), &last.about["part"]), (document.as_str(), &json!(part)), "{last:?}");
+    }
+    // What is not found shows nothing, and neither do lists of names.
+    for request in [
+        post_json("/api/search", json!({"query": "xylophone"}).to_string()),
+        post_json("/mcp", tool("fetch", json!({"id": "0".repeat(64)})).to_string()),
+        bare("GET", "/api/documents"),
+        bare("GET", &format!("/api/documents/{manual}/pages/999")),
+    ] {
+        send(&lab, request).await;
+    }
+    assert_eq!((records(&lab.test, "passages.").await.len(), records(&lab.test, "document.shown").await.len()), (6, 4));
+}
+
+#[tokio::test]
+async fn passages_are_not_noted_where_answers_are_not() {
+    for (settings, count) in [(&[][..], 0), (&[("AUDIT_ANSWERS", "on")], 2)] {
+        let test = TestApp::with(settings);
+        test.ingest("ferry.md", "# Ferry\n\nThe ferry leaves at nine.\n").await;
+        let ferry = knowledge_worker::document::DocumentId::of(&document_name("ferry.md"));
+        test.send(post_json("/api/search", json!({"query": "ferry"}).to_string())).await;
+        test.send(bare("GET", &format!("/api/documents/{ferry}/content"))).await;
+        assert_eq!(records(&test, "").await.len(), count, "{settings:?}");
+    }
+}

@@ -514,3 +514,38 @@ fn the_commands_say_what_they_did_and_what_they_refuse() {
     assert!(refused.stderr.contains("nothing was changed"), "{refused:?}");
     place.run(&["ask", "When does the ferry leave?"]).assert_status(0);
 }
+
+#[tokio::test]
+async fn what_was_answered_spent_or_decided_since_stays_so_after_a_restore() {
+    let (home, clock) = (Home::local(), Clock::system());
+    let records = home.records("records.db", &clock);
+    let over = ["once/eva@home", "budget/2026-06-01", "actions/eva@home"];
+    let put = async |partition: &str, state: &str| {
+        records.put(partition, "a", &json!({"state": state}), Precondition::Always, None).await.unwrap();
+    };
+    put("documents", "then").await;
+    let mut made = home.of(&home.index, &records, &clock).create(&|_| ()).await.unwrap();
+    assert_eq!(made.records(), 1);
+    for partition in over {
+        put(partition, "then").await;
+    }
+    let again = home.of(&home.index, &records, &clock).create(&|_| ()).await.unwrap();
+    assert_eq!(again.records(), 1, "they are not copied");
+    // A backup from before that was so has them all the same.
+    for file in &mut made.files {
+        let Content::Records { partition, .. } = &mut file.content else { continue };
+        *partition = over[0].to_owned();
+    }
+    put("documents", "now").await;
+    for partition in over {
+        put(partition, "now").await;
+    }
+    for backup in [&made, &again] {
+        home.of(&home.index, &records, &clock).restore(backup, true, &|_| ()).await.unwrap();
+        for partition in over {
+            let kept = records.get(partition, "a").await.unwrap().unwrap();
+            assert_eq!(kept.body["state"], "now", "{partition}");
+        }
+    }
+    assert_eq!(records.get("documents", "a").await.unwrap().unwrap().body["state"], "then");
+}

@@ -178,4 +178,5 @@ async fn a_frontend_finds_its_settings() {
     assert_eq!((&config["streamingEnabled"], &config["showVectorOption"]), (&json!(true), &json!(false)));
     let auth = test.send(crate::support::app::get("/auth_setup")).await.json();
     assert_eq!((&auth["useLogin"], &auth["enableUnauthenticatedAccess"]), (&json!(false), &json!(true)));
+    assert_eq!((&auth["requireAccessControl"], &auth["loginRequest"]), (&json!(false), &json!({"scopes": []})));
 }

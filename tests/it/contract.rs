@@ -40,6 +40,10 @@ fn each_function_is_of_the_kind_its_definition_says() {
     for (function, (name, definition)) in FUNCTIONS.iter().zip(definitions()) {
         let is_http = matches!(definition.trigger(), Some(Binding::HttpTrigger { .. }));
         assert_eq!(is_http, matches!(function.run, Run::Http(_)), "{name}");
+        // Who may come is the handler's to say, by what callers prove of themselves and not by a key that many know.
+        if let Some(Binding::HttpTrigger { auth_level, .. }) = definition.trigger() {
+            assert_eq!(auth_level, "anonymous", "{name}");
+        }
         // The host passes requests on as they are only for exactly one HTTP trigger with one HTTP answer.
         let expected = if is_http { 2 } else { 1 };
         assert_eq!(definition.bindings.len(), expected, "{name}");

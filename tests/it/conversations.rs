@@ -319,3 +319,69 @@ async fn a_streamed_answer_names_its_turn_first() {
     assert_eq!((&first["context"]["conversation_id"], &first["context"]["turn"]), (&json!("c"), &json!(1)));
     assert_eq!(look(&test, "c").await["turns"][0]["state"], "complete", "it is kept before the last line is sent");
 }
+
+#[tokio::test]
+async fn a_request_that_is_repeated_after_its_process_died_is_the_same_turn() {
+    let fake = FakeOpenAi::start().await;
+    let url = fake.url();
+    let settings = [
+        ("OPENAI_BASE_URL", url.as_str()),
+        ("OPENAI_MODEL", "chat"),
+        ("CACHE_ANSWER_SECONDS", "0"),
+        ("INVOCATION_TIMEOUT_SECONDS", "60"),
+    ];
+    let clock = knowledge_worker::clock::Clock::manual("2026-06-01T12:00:00Z".parse().unwrap());
+    let test = TestApp::at(&clock, &settings);
+    test.ingest("ferry.md", "# Ferry\n\nThe ferry leaves at nine. The ferry costs four crowns.\n").await;
+    let body = json!({"message": QUESTION, "conversation_id": "c"});
+    let anyone = Principal::anonymous();
+    // As a process leaves it that is killed: the turn is begun, and the key is in use.
+    let knowledge_worker::conversations::once::Asked::First(mut leave) =
+        test.app.once.ask(&anyone, "k", body.to_string().as_bytes()).await.unwrap()
+    else {
+        panic!("nobody has asked before");
+    };
+    let id = ConversationId::parse("c").unwrap();
+    let open = test.app.conversations.begin(&anyone, &id, QUESTION).await.unwrap();
+    leave.is_turn(&id, open.number()).await.unwrap();
+    std::mem::forget((leave, open));
+    test.send(with_key("k", &body)).await.assert_problem("idempotency-key-in-use");
+    clock.advance(std::time::Duration::from_secs(61));
+    fake.push(Script::new(&["At nine [1]."]));
+    let answered = test.send(with_key("k", &body)).await;
+    assert_eq!((answered.status, &answered.json()["turn"]), (StatusCode::OK, &json!(1)));
+    let turns = look(&test, "c").await["turns"].clone();
+    assert_eq!((turns.as_array().unwrap().len(), &turns[0]["state"]), (1, &json!("complete")), "{turns}");
+    assert_eq!(fake.requests().len(), 1);
+    // One that fails is tried again in its turn, too; with another body it is another request.
+    let failing = json!({"message": "What does the ferry cost?", "conversation_id": "c"});
+    fake.push(Script::new(&["It costs"]).ending(Ending::Cut));
+    assert!(test.send(with_key("f", &failing)).await.status.is_server_error());
+    test.send(with_key("f", &body)).await.assert_problem("idempotency-key-reused");
+    fake.push(Script::new(&["Four crowns [1]."]));
+    assert_eq!(test.send(with_key("f", &failing)).await.json()["turn"], 2);
+    let turns = look(&test, "c").await["turns"].clone();
+    assert_eq!((turns.as_array().unwrap().len(), &turns[1]["state"]), (2, &json!("complete")), "{turns}");
+}
+
+#[tokio::test]
+async fn a_deleted_conversation_takes_along_what_was_said_of_it_and_what_was_kept_for_repeats() {
+    let test = with_documents(&[]).await;
+    for conversation in ["gone", "stays"] {
+        let body = json!({"message": QUESTION, "conversation_id": conversation});
+        assert_eq!(test.send(with_key(conversation, &body)).await.status, StatusCode::OK);
+        let rating = json!({"conversation_id": conversation, "turn": 1, "rating": "up", "comment": conversation});
+        assert!(test.post("/api/feedback", &rating).await.status.is_success());
+    }
+    assert!(test.send(send("DELETE", "/api/conversations/gone", "")).await.status.is_success());
+    let said = test.app.conversations.feedback().await.unwrap();
+    assert_eq!(said.iter().map(|said| said.comment.as_deref()).collect::<Vec<_>>(), [Some("stays")]);
+    assert_eq!(
+        test.app.records.count("once/anonymous").await.unwrap(),
+        1,
+        "the answer that is kept is of the other one"
+    );
+    let again = test.send(with_key("stays", &json!({"message": QUESTION, "conversation_id": "stays"}))).await;
+    assert_eq!(again.json()["turn"], 1);
+    test.send(send("DELETE", "/api/conversations/gone", "")).await.assert_problem("not-found");
+}

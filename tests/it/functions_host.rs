@@ -8,6 +8,8 @@ use knowledge_worker::crash;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::access::SECRET;
+use crate::fake_entra::Draft;
 use crate::fake_openai::{FakeOpenAi, Script};
 use crate::support::functions_app::FunctionsApp;
 
@@ -242,16 +244,26 @@ async fn nothing_from_outside_reaches_a_trigger() {
 }
 
 #[tokio::test]
-async fn functions_that_cost_want_the_key() {
-    let app = FunctionsApp::start().await;
+async fn the_host_lets_everybody_through_and_the_handler_lets_in_who_signed_in() {
+    let app = FunctionsApp::start_with(|options| {
+        let settings = [("AUTH", "shared-key"), ("SECRET_KEY", SECRET)];
+        options.app_settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    })
+    .await;
     let client = reqwest::Client::new();
     let url = |path: &str| format!("{}{path}", app.host.base_url());
     for path in ["/api/chat", "/api/chat/stream", "/api/search", "/api/documents", "/api/upload", "/api/url"] {
-        assert_eq!(client.post(url(path)).json(&json!({})).send().await.unwrap().status(), 401, "{path}");
+        // The host's key is nobody's way in.
+        let answer = app.request(Method::POST, path).json(&json!({})).send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{path}");
+        assert!(answer.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer "), "{path}");
     }
     for path in ["/api/documents/stats", "/api/maintenance/report"] {
         assert_eq!(client.get(url(path)).send().await.unwrap().status(), 401, "{path}");
     }
+    let token = Draft::shared(knowledge_worker::clock::Clock::system().now().timestamp()).sealed(SECRET.as_bytes());
+    let signed_in = client.get(url("/api/documents")).header("authorization", format!("Bearer {token}"));
+    assert_eq!(signed_in.send().await.unwrap().status(), 200);
     assert_eq!(client.get(url("/api/health")).send().await.unwrap().status(), 200);
     let page = client.get(url("/")).send().await.unwrap();
     assert_eq!(page.status(), 200);
@@ -261,7 +273,7 @@ async fn functions_that_cost_want_the_key() {
     assert_eq!(script.status(), 200, "what the page is made of comes through the catch-all");
     assert!(script.headers()["cache-control"].to_str().unwrap().contains("immutable"));
     let with_code = client.get(url(&format!("/api/documents?code={}", app.host.function_key()))).send().await.unwrap();
-    assert_eq!(with_code.status(), 200);
+    assert_eq!(with_code.status(), 401);
     let key = app.host.function_key();
     assert!(app.host.logs().iter().all(|line| !line.text.contains(key)), "the key is in the log");
 }
@@ -348,10 +360,6 @@ async fn every_protocol_comes_through_a_host_that_streams_and_one_that_does_not(
         assert!(models.contains("knowledge-worker") && model.status() == 200, "{models}");
         for method in [Method::GET, Method::DELETE] {
             assert_eq!(app.request(method, "/mcp").send().await.unwrap().status(), 405);
-        }
-        for path in ["/v1/chat/completions", "/chat", "/chat/stream", "/mcp"] {
-            let without_key = reqwest::Client::new().post(format!("{}{path}", app.host.base_url()));
-            assert_eq!(without_key.json(&json!({})).send().await.unwrap().status(), 401, "{path}");
         }
     }
 }

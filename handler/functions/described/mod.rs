@@ -192,7 +192,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
         },
         "servers": [{ "url": "/" }],
         "tags": tags,
-        "security": [{ "bearer": [] }, { "functionKey": [] }, { "functionKeyInQuery": [] }, {}],
+        "security": [{ "bearer": [] }, {}],
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -203,8 +203,6 @@ pub(super) fn document(routes: &[Route]) -> Value {
                     "bearerFormat": "JWT",
                     "description": "An access token, where `AUTH` says that callers sign in.",
                 },
-                "functionKey": { "type": "apiKey", "in": "header", "name": "x-functions-key" },
-                "functionKeyInQuery": { "type": "apiKey", "in": "query", "name": "code" },
             },
         },
         "x-problem-types": problem_types(),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::resources::{passages, uri};
-use super::super::{Sources, text};
+use super::super::{Sources, shown_of, text};
 use super::Found;
 use super::search::title;
 use crate::chat::tools::arguments::{Arguments, object};
@@ -43,7 +43,7 @@ pub(super) async fn fetch(sources: Sources<'_>, principal: &Principal, asked: Ar
     let shown = ordinal.map_or_else(|| first.title.clone(), |_| title(first));
     metadata["source"] = json!(if ordinal.is_some() { first.source() } else { first.name.to_string() });
     let structured = json!({"id": id, "title": shown, "text": text, "url": uri(&document, page), "metadata": metadata});
-    Ok(Found { text: structured.to_string(), structured })
+    Ok(Found { text: structured.to_string(), structured, shown: shown_of(&found) })
 }
 
 /// The document that an id means, and the passage in it if it is that of a passage.

@@ -9,6 +9,7 @@ use std::pin::Pin;
 
 use serde_json::{Map, Value, json};
 
+use super::ShownPassage;
 use super::Sources;
 use super::message::Failure;
 use super::methods::Outcome;
@@ -26,6 +27,8 @@ struct Found {
     text: String,
     /// For a program.
     structured: Value,
+    /// The passages that it is made of.
+    shown: Vec<ShownPassage>,
 }
 
 /// One tool.
@@ -114,15 +117,17 @@ pub async fn call(
         Ok(()) => (tool.run)(sources, principal, Arguments(arguments)).await,
     };
     Ok(match ran {
-        Ok(found) => json!({
-            "content": [{"type": "text", "text": found.text}],
-            "structuredContent": found.structured,
-            "isError": false,
-        })
-        .into(),
+        Ok(found) => {
+            let told = json!({
+                "content": [{"type": "text", "text": found.text}],
+                "structuredContent": found.structured,
+                "isError": false,
+            });
+            Outcome { shown: found.shown, ..told.into() }
+        }
         Err(error) => {
             let told = json!({"content": [{"type": "text", "text": error.message()}], "isError": true});
-            Outcome { result: told, failure: Some(error) }
+            Outcome { failure: Some(error), ..told.into() }
         }
     })
 }

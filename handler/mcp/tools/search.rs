@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::Sources;
 use super::super::resources::uri;
+use super::super::{Sources, shown_of};
 use super::Found;
 use crate::chat::filter;
 use crate::chat::question::Question;
@@ -72,7 +72,7 @@ pub(super) async fn passages(sources: Sources<'_>, principal: &Principal, asked:
     let text: Vec<String> = found.iter().map(|passage| format!("[{}]\n{}", passage.source(), passage.text)).collect();
     let text = if text.is_empty() { "Nothing fits.".to_owned() } else { text.join("\n\n") };
     let results: Vec<Value> = found.iter().map(told).collect();
-    Ok(Found { text, structured: json!({"results": results, "retrieval": retrieval}) })
+    Ok(Found { text, structured: json!({"results": results, "retrieval": retrieval}), shown: shown_of(&found) })
 }
 
 /// What `search` takes.
@@ -93,7 +93,7 @@ pub(super) async fn hits(sources: Sources<'_>, principal: &Principal, asked: Arg
     let told = |passage: &Passage| json!({"id": passage.id, "title": title(passage), "url": uri(&passage.document_id, passage.page)});
     let structured = json!({"results": found.iter().map(told).collect::<Vec<_>>()});
     // Connectors read the JSON out of the text.
-    Ok(Found { text: structured.to_string(), structured })
+    Ok(Found { text: structured.to_string(), structured, shown: shown_of(&found) })
 }
 
 async fn search(

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::super::Sources;
 use super::super::resources::uri;
+use super::super::{Sources, shown_of};
 use super::Found;
 use crate::chat::tools::arguments::{Arguments, object};
 use crate::chat::tools::summarize::{self, Note, Section, Summary};
@@ -48,7 +48,7 @@ pub(super) async fn summarize(sources: Sources<'_>, principal: &Principal, asked
         }
         structured[section.key()] = Value::Array(notes);
     }
-    Ok(Found { text, structured })
+    Ok(Found { text, structured, shown: shown_of(&summary.passages) })
 }
 
 fn told(summary: &Summary, note: &Note) -> Value {

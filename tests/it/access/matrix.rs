@@ -3,11 +3,12 @@
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use knowledge_worker::clock::Clock;
 use serde_json::{Value, json};
 
 use super::{Lab, SECRET, assert_refused, bearer};
 use crate::fake_entra::{AUDIENCE, CLIENT, Draft, OTHER_TENANT, SigningKey, TENANT, encode, seal, with_signature};
-use crate::support::app::get;
+use crate::support::app::{TestApp, get};
 
 /// What a row expects: to get in, or a code.
 const IN: &str = "";
@@ -306,6 +307,19 @@ async fn a_token_of_the_shared_key_is_read_as_strictly() {
         ("crit", draft().header("crit", json!(["exp"])), BAD),
         ("type", draft().header("typ", "id_token"), BAD),
         ("HS512", draft().header("alg", "HS512"), BAD),
+        ("issued in a minute", draft().claim("iat", now + 60), IN),
+        ("issued in more than a minute", draft().claim("iat", now + 61), BAD),
+        ("good in a minute", draft().claim("nbf", now + 60), IN),
+        ("good in more than a minute", draft().claim("nbf", now + 61), BAD),
+        ("expired less than a minute ago", draft().claim("nbf", now - 100).claim("exp", now - 59), IN),
+        ("expired a minute ago", draft().claim("nbf", now - 100).claim("exp", now - 60), BAD),
+        ("good for no time", draft().claim("nbf", now).claim("exp", now), BAD),
+        ("good for a second", draft().claim("nbf", now).claim("exp", now + 1), IN),
+        ("thirty hours", draft().claim("iat", now).claim("exp", now + 30 * 3_600), IN),
+        ("a second more", draft().claim("iat", now).claim("exp", now + 30 * 3_600 + 1), BAD),
+        ("a key without a name", draft().header("kid", ""), BAD),
+        ("a long name of a key", draft().header("kid", "k".repeat(256)), IN),
+        ("a name of a key that is too long", draft().header("kid", "k".repeat(257)), BAD),
     ];
     for (what, draft, expected) in rows {
         let answer = lab.ask(&draft.sealed(SECRET.as_bytes())).await;
@@ -318,4 +332,31 @@ async fn a_token_of_the_shared_key_is_read_as_strictly() {
         assert_refused(&lab.ask(&draft().sealed(secret)).await, BAD, "another key");
     }
     assert_refused(&lab.test.send(bearer("/api/documents", "a.b.c")).await, BAD, "no token");
+}
+
+#[tokio::test]
+async fn a_token_has_sixteen_kibibytes_at_most() {
+    let lab = Lab::with(&[("AUTH", "shared-key"), ("SECRET_KEY", SECRET)]).await;
+    // Not every length can be had by padding one part, because three bytes are four letters.
+    let sealed = |key_id: usize, padding: usize| {
+        let draft = Draft::shared(lab.now()).header("kid", "k".repeat(key_id));
+        draft.claim("padding", "x".repeat(padding)).sealed(SECRET.as_bytes())
+    };
+    let of_length = |length: usize| {
+        let tried = (1..4).flat_map(|key_id| (11_000..12_288).map(move |padding| (key_id, padding)));
+        tried.map(|(key_id, padding)| sealed(key_id, padding)).find(|token| token.len() == length).unwrap()
+    };
+    assert_eq!(lab.ask(&of_length(16 << 10)).await.status, StatusCode::OK);
+    assert_refused(&lab.ask(&of_length((16 << 10) + 1)).await, BAD, "one byte more");
+}
+
+#[tokio::test]
+async fn no_token_is_from_before_time_began() {
+    let clock = Clock::manual("1970-01-01T00:00:10Z".parse().unwrap());
+    let test = TestApp::at(&clock, &[("AUTH", "shared-key"), ("SECRET_KEY", SECRET)]);
+    for (iat, nbf, is_good) in [(0, 0, true), (-1, 0, false), (0, -1, false)] {
+        let token = Draft::shared(10).claim("iat", iat).claim("nbf", nbf).claim("exp", 60).sealed(SECRET.as_bytes());
+        let answer = test.send(bearer("/api/documents", &token)).await;
+        assert_eq!(answer.status.is_success(), is_good, "iat {iat}, nbf {nbf}: {answer:?}");
+    }
 }

@@ -5,9 +5,12 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use chrono::TimeDelta;
+use knowledge_worker::access::shared_key::Wanted;
 use knowledge_worker::config::Config;
 use knowledge_worker::config::source::Source;
 use knowledge_worker::document::DocumentId;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{Lab, SECRET, assert_refused, bearer};
@@ -255,6 +258,9 @@ fn input_30_settings_that_would_let_in_the_wrong_people_are_refused() {
     check(&[&prod, &key], &[]);
     check(&[&prod, &EASY], &[]);
     check(&[&prod], &["AUTH"]);
+    let in_azure = [("WEBSITE_SITE_NAME", "app")];
+    check(&[&in_azure], &["AUTH"]);
+    check(&[&in_azure, &entra], &[]);
     check(&[&prod, &[("AUTH", "off")]], &["AUTH"]);
     check(&[&[("AUTH", "none")]], &["AUTH"]);
     check(&[&[("AUTH", "off,entra")], &entra[1..]], &["AUTH"]);
@@ -313,4 +319,61 @@ fn the_command_makes_tokens_where_nobody_works() {
     }
     place.run_with(&key, &["token", "--subject", "a", "--minutes", "1441"]).assert_status(1);
     place.run_with(&key, &["token", "--subject", "a", "--role", "admin"]).assert_status(2);
+}
+
+#[tokio::test]
+async fn frontends_are_told_how_people_sign_in() {
+    let setup = async |test: &TestApp| test.send(get("/auth_setup")).await.json();
+    let told = |setup: &Value| {
+        ["useLogin", "requireAccessControl", "enableUnauthenticatedAccess"].map(|name| setup[name] == true)
+    };
+    let lab = Lab::with(&[("REQUIRED_SCOPE", "access_as_user")]).await;
+    let entra = setup(&lab.test).await;
+    assert_eq!(told(&entra), [true, true, false]);
+    let auth = &entra["msalConfig"]["auth"];
+    assert_eq!(
+        (&auth["clientId"], &auth["authority"]),
+        (&json!(AUDIENCE), &json!(format!("{}/{TENANT}", lab.entra.url())))
+    );
+    let scopes = json!({"scopes": [format!("api://{AUDIENCE}/access_as_user")]});
+    assert_eq!((&entra["loginRequest"], &entra["tokenRequest"]), (&scopes, &scopes));
+    let both = format!("{TENANT},{OTHER_TENANT}");
+    let several = Lab::with(&[("ENTRA_TENANT_ID", both.as_str())]).await;
+    let several = setup(&several.test).await;
+    assert!(several["msalConfig"]["auth"]["authority"].as_str().unwrap().ends_with("/organizations"), "{several}");
+    assert_eq!(several["tokenRequest"]["scopes"], json!([format!("api://{AUDIENCE}/.default")]));
+    assert_eq!(told(&setup(&TestApp::with(&EASY)).await), [true, true, false]);
+    let shared = TestApp::with(&[("AUTH", "shared-key"), ("SECRET_KEY", SECRET)]);
+    assert_eq!(told(&setup(&shared).await), [false, true, false], "no frontend has such a token");
+    assert_eq!(told(&setup(&TestApp::new()).await), [false, false, true]);
+}
+
+#[tokio::test]
+async fn keys_names_and_lives_of_tokens_have_bounds() {
+    // Thirty-two bytes of ten kinds are a key; one less of either is none.
+    let key = |kinds: usize, length: usize| "qwrtzpsdfg".chars().take(kinds).cycle().take(length).collect::<String>();
+    let settings = |key: &str| problems(&[("AUTH", "shared-key"), ("SECRET_KEY", key)]);
+    assert!(settings(&key(10, 32)).is_empty());
+    assert_eq!((settings(&key(9, 32)), settings(&key(10, 31))), (vec!["SECRET_KEY".into()], vec!["SECRET_KEY".into()]));
+    let lab = Lab::with(&[("AUTH", "shared-key"), ("SECRET_KEY", SECRET)]).await;
+    let mint = async |subject: &str, group: &str, seconds: i64| {
+        let wanted = Wanted {
+            subject: subject.to_owned(),
+            groups: vec![group.to_owned()],
+            role: "KnowledgeWorker.Reader".to_owned(),
+            life: TimeDelta::seconds(seconds),
+        };
+        lab.test.app.access.shared_key().unwrap().mint(&wanted).await.ok()
+    };
+    let long = "n".repeat(128);
+    for (subject, group, seconds) in [("alice", "staff", 60), (long.as_str(), long.as_str(), 86_400)] {
+        let token = mint(subject, group, seconds).await.unwrap();
+        assert_eq!(lab.ask(token.expose_secret()).await.status, StatusCode::OK, "{subject}");
+    }
+    let too_long = "n".repeat(129);
+    let refused =
+        [("alice", "staff", 59), ("alice", "staff", 86_401), (&too_long, "staff", 60), ("alice", &too_long, 60)];
+    for (subject, group, seconds) in refused {
+        assert!(mint(subject, group, seconds).await.is_none(), "{subject} {group} {seconds}");
+    }
 }

@@ -31,7 +31,7 @@ impl Listening {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = functions::host_router(Arc::clone(&besieged.test.app));
-        let task = tokio::spawn(serve(listener, router, std::future::pending()));
+        let task = tokio::spawn(serve(listener, router, Duration::from_secs(30), std::future::pending()));
         Self { besieged, address, task }
     }
 
