@@ -97,7 +97,8 @@ def samples(program: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
         raise SystemExit("scripts/bench: the sample documents could not be ingested")
     export = [program, "index", "export"]
     lines = subprocess.run(export, env=handler.environment(data, {}), stdout=subprocess.PIPE, check=True).stdout
-    passages = [json.loads(line) for line in lines.splitlines()]
+    # In an order of their own: the index has them in that in which they came.
+    passages = sorted((json.loads(line) for line in lines.splitlines()), key=lambda passage: passage["id"])
     corpus = [{"_id": passage["id"], "title": passage["title"], "text": passage["text"]} for passage in passages]
     queries, judged = [], []
     for number, line in enumerate((handler.ROOT / "samples/questions.jsonl").open(encoding="utf-8")):
