@@ -1,3 +1,5 @@
+//! What is said of pages made for the purpose, and of every PDF among the fixtures as the interpreter of the crates has it.
+
 use std::fmt::Write;
 
 use hayro_interpret::font::{Glyph as DrawnGlyph, GlyphRun};
