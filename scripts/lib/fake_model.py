@@ -12,7 +12,8 @@ import time
 
 PIECES = 64
 DIMENSIONS = 256
-SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+# Others use what it says without being it.
+SECONDS = float(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 0.0
 ANSWER = "The documents say that this takes a few days and is settled by the duty desk of the works [1]. ".split(" ")
 
 
