@@ -2,27 +2,17 @@
 //! leaves is a share from 0 to 1. Words that only make a question polite or a question at all do not count.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 
-use moka::sync::Cache;
-
-use crate::document::Passage;
+use crate::chat::passage_terms::PassageTerms;
 use crate::index::segments::analyze::is_question_word;
 use crate::index::{QueryTerm, Token};
-use crate::models::extractive::{FORMS_SHARE, WeightedTerm, resembles};
+use crate::models::extractive::WeightedTerm;
 
 /// What a word that only makes a question counts when sentences are compared.
 const FILLER_SHARE: f32 = 0.1;
 
-/// What a term counts when a passage only has another form of it.
-const RESEMBLING_SHARE: f32 = 0.7;
-
 /// What a term counts that only the question before has.
 const EARLIER_SHARE: f32 = 0.5;
-
-/// Memory for terms of passages: those of some thousand of them.
-const MOST_BYTES: u64 = 4 << 20;
 
 /// Text into terms, in order, the way the index does it.
 pub type Analyze<'a> = dyn Fn(&str) -> Vec<String> + Send + Sync + 'a;
@@ -115,88 +105,6 @@ pub fn coverage(terms: &QuestionTerms, passages: &[PassageTerms]) -> f32 {
     f32::midpoint(together, alone)
 }
 
-/// The terms of a passage: of its text, its title, its headings and its name.
-#[derive(Clone, Debug)]
-pub struct PassageTerms(Arc<Sorted>);
-
-/// Each once, in order, so that what begins alike stands together.
-type Sorted = [Box<str>];
-
-impl PassageTerms {
-    /// Reads a passage.
-    pub fn of(passage: &Passage, analyze: &Analyze<'_>) -> Self {
-        let found = analyze(&passage.text).into_iter().chain(analyze(&frame(passage)));
-        let mut terms: Vec<Box<str>> = found.map(String::into_boxed_str).collect();
-        terms.sort_unstable();
-        terms.dedup();
-        Self(terms.into())
-    }
-
-    /// 1 when a term is among these, less when only another form of it is, else 0.
-    pub(super) fn holds(&self, term: &str) -> f32 {
-        match () {
-            () if self.contains(term) => 1.0,
-            () if self.beginning_like(term).iter().any(|other| resembles(other, term)) => RESEMBLING_SHARE,
-            () => 0.0,
-        }
-    }
-
-    /// The share of some terms that are among these; 0 of none.
-    pub fn share(&self, terms: &[String]) -> f32 {
-        let found = terms.iter().filter(|term| self.contains(term)).count();
-        found as f32 / terms.len().max(1) as f32
-    }
-
-    fn contains(&self, term: &str) -> bool {
-        self.0.binary_search_by(|other| (**other).cmp(term)).is_ok()
-    }
-
-    /// Those that begin as a term does, among which its other forms are. A short term has none.
-    fn beginning_like(&self, term: &str) -> &Sorted {
-        let mut characters = term.char_indices().map(|(at, c)| at + c.len_utf8());
-        characters.nth(FORMS_SHARE - 1).map_or(&[], |end| self.starting_with(&term[..end]))
-    }
-
-    fn starting_with(&self, beginning: &str) -> &Sorted {
-        let from = self.0.partition_point(|other| **other < *beginning);
-        let length = self.0[from..].partition_point(|other| other.starts_with(beginning));
-        &self.0[from..from + length]
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|term| term.len() + size_of::<Box<str>>()).sum()
-    }
-}
-
-/// The terms of passages that were looked at lately. The same few passages answer most questions, and reading them is most of
-/// the work that an answer makes.
-#[derive(Debug)]
-pub struct TermCache {
-    kept: Cache<u64, PassageTerms>,
-    hashes: RandomState,
-}
-
-impl Default for TermCache {
-    fn default() -> Self {
-        let bytes = |_: &u64, terms: &PassageTerms| u32::try_from(terms.bytes()).unwrap_or(u32::MAX);
-        Self { kept: Cache::builder().weigher(bytes).max_capacity(MOST_BYTES).build(), hashes: RandomState::new() }
-    }
-}
-
-impl TermCache {
-    /// The terms of a passage, which is known again by all that they come from.
-    pub fn of(&self, passage: &Passage, analyze: &Analyze<'_>) -> PassageTerms {
-        let key = self.hashes.hash_one((&passage.text, &passage.title, &passage.heading_path, passage.name.as_str()));
-        self.kept.get_with(key, || PassageTerms::of(passage, analyze))
-    }
-}
-
-/// The words a passage stands under: title, headings, and the name of the document with its marks as spaces.
-pub fn frame(passage: &Passage) -> String {
-    let name: String = passage.name.as_str().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
-    format!("{}\n{}\n{name}", passage.title, passage.heading_path.join("\n"))
-}
-
 fn is_filler(word: &str) -> bool {
     // Japanese endings and particles: what a noun is, is written in kanji or katakana.
     let is_kana = word.chars().count() <= 2 && word.contains(|c| ('\u{3041}'..='\u{309f}').contains(&c));
@@ -249,30 +157,6 @@ mod tests {
         let terms = terms_of("How long is annual leave?", "And sick leave?");
         let weights: Vec<(&str, f32)> = terms.telling.iter().map(|t| (t.term.as_str(), t.weight)).collect();
         assert_eq!(weights, [("annual", 0.5), ("leave", 1.0), ("sick", 1.0)]);
-    }
-
-    #[test]
-    fn forms_of_a_word_count_less_than_the_word() {
-        let passage =
-            PassageTerms::of(&passage("a.txt", 0, "", "Subsidies, substitutes and größere tests."), &fixture::terms);
-        let held = ["test", "subsidy", "subs", "substitution", "größer", "zebra"].map(|term| passage.holds(term));
-        assert_eq!(held, [1.0, 0.7, 0.0, 0.7, 0.7, 0.0]);
-    }
-
-    #[test]
-    fn passages_are_read_once_and_known_by_all_that_they_say() {
-        let (cache, read) = (TermCache::default(), std::sync::Mutex::new(0));
-        let analyze = |text: &str| {
-            *read.lock().unwrap() += 1;
-            fixture::terms(text)
-        };
-        let first = passage("a.txt", 0, "Leave", "Annual leave is 25 days.");
-        let renamed = passage("b.txt", 0, "Leave", "Annual leave is 25 days.");
-        assert_eq!(cache.of(&first, &analyze).holds("annual"), 1.0);
-        let once = *read.lock().unwrap();
-        assert_eq!(cache.of(&first, &analyze).holds("annual"), 1.0);
-        assert_eq!(*read.lock().unwrap(), once);
-        assert_eq!((cache.of(&renamed, &analyze).holds("b"), cache.of(&first, &analyze).holds("b")), (1.0, 0.0));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod language;
 pub mod marker;
 pub mod neighbours;
 pub mod outgoing;
+pub mod passage_terms;
 mod patience;
 pub mod prompt;
 pub mod question;

@@ -3,7 +3,7 @@
 
 use knowledge_worker::chat::CitedPassage;
 use knowledge_worker::chat::citation::{CitationChecker, Piece};
-use knowledge_worker::chat::evidence::PassageTerms;
+use knowledge_worker::chat::passage_terms::PassageTerms;
 use knowledge_worker::document::{Passage, Principal};
 use knowledge_worker::models::extractive::units::{UnitKind, units};
 

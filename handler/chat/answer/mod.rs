@@ -10,11 +10,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::chat::agent::{self, Said, Task};
 use crate::chat::citation::{CitationChecker, Piece, Verdict};
-use crate::chat::evidence::{Analyze, PassageTerms, coverage};
+use crate::chat::evidence::{Analyze, coverage};
 use crate::chat::follow_ups::FollowUpScanner;
 use crate::chat::language::Language;
 use crate::chat::outgoing::OutgoingFilter;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
+use crate::chat::passage_terms::PassageTerms;
 use crate::chat::retrieve::{Retrieved, retrieve};
 use crate::chat::rewrite::Rewritten;
 use crate::chat::{Chat, ChatEvent, ChatRequest, CitedPassage, Context, Done, Prices, Turn};

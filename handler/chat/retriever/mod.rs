@@ -14,7 +14,7 @@ use tracing::warn;
 use self::recent::Recent;
 use self::reranking::Reranking;
 use crate::cache::{Cache, Key};
-use crate::chat::evidence::{PassageTerms, TermCache};
+use crate::chat::passage_terms::{PassageTerms, TermCache};
 use crate::chat::patience::Patience;
 use crate::document::{Embedding, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
