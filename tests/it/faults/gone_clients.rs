@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
 use crate::fake_openai::{Ending, FakeOpenAi, Script};
-use crate::support::process::{Place, eventually};
+use crate::support::process::{Place, Server, eventually};
 
 /// A thousand callers in all, so many of them at a time that an ordinary limit of open files is enough.
 const CALLERS: usize = 200;
@@ -18,21 +18,22 @@ const WAVES: usize = 5;
 /// How long it may take until the last call of the model is over. It takes milliseconds where nothing else runs.
 const LIMIT: Duration = Duration::from_secs(5);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_input_12_nobody_pays_for_answers_whose_callers_have_left() {
-    let (model, place) = (FakeOpenAi::start().await, Place::new());
+/// A server that has read a document and asks a model.
+async fn knowing_of_the_ferry(place: &Place, client: &Client, model: &str, settings: &[(&str, &str)]) -> Server {
     place.write("data/documents/ferry.txt", "The ferry leaves at nine.");
-    let url = model.url();
-    let settings = [
-        ("OPENAI_BASE_URL", url.as_str()),
-        ("OPENAI_MODEL", "chat"),
-        ("CACHE_ANSWER_SECONDS", "0"),
-        ("TOKEN_BUDGET_PER_DAY", "0"),
-    ];
-    let (server, client) = (place.serve_the_host(&settings), Client::new());
+    let asks = [("OPENAI_BASE_URL", model), ("OPENAI_MODEL", "chat")];
+    let server = place.serve_the_host(&[asks.as_slice(), settings].concat());
     let envelope = json!({"Data": {"blob": ""}, "Metadata": {"name": "\"ferry.txt\""}});
     let ingested = async || client.post(server.url("/ingest_document")).json(&envelope).send().await.ok();
     assert_eq!(eventually("the document is ingested", ingested).await.status(), 200);
+    server
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_input_12_nobody_pays_for_answers_whose_callers_have_left() {
+    let (model, place, client) = (FakeOpenAi::start().await, Place::new(), Client::new());
+    let settings = [("CACHE_ANSWER_SECONDS", "0"), ("TOKEN_BUDGET_PER_DAY", "0")];
+    let server = knowing_of_the_ferry(&place, &client, &model.url(), &settings).await;
     let question = json!({"messages": [{"role": "user", "content": "When does the ferry leave?"}]});
     for wave in 1..=WAVES {
         (0..CALLERS).for_each(|_| model.push(Script::new(&["The ferry "]).gated().ending(Ending::Hang)));
@@ -59,22 +60,15 @@ async fn bad_input_12_nobody_pays_for_answers_whose_callers_have_left() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_input_12_a_caller_who_takes_nothing_is_left_and_their_place_is_free() {
-    let (model, place) = (FakeOpenAi::start().await, Place::new());
-    place.write("data/documents/ferry.txt", "The ferry leaves at nine.");
-    let url = model.url();
+    let (model, place, client) = (FakeOpenAi::start().await, Place::new(), Client::new());
     let settings = [
-        ("OPENAI_BASE_URL", url.as_str()),
-        ("OPENAI_MODEL", "chat"),
         ("MAX_CONCURRENT_REQUESTS", "1"),
         ("WRITE_TIMEOUT_SECONDS", "1"),
         // Nothing else ends an answer here.
         ("TIMEOUT_SECONDS", "230"),
         ("INVOCATION_TIMEOUT_SECONDS", "3600"),
     ];
-    let (server, client) = (place.serve_the_host(&settings), Client::new());
-    let envelope = json!({"Data": {"blob": ""}, "Metadata": {"name": "\"ferry.txt\""}});
-    let ingested = async || client.post(server.url("/ingest_document")).json(&envelope).send().await.ok();
-    assert_eq!(eventually("the document is ingested", ingested).await.status(), 200);
+    let server = knowing_of_the_ferry(&place, &client, &model.url(), &settings).await;
     // More than all buffers between model and caller hold, and no end.
     let words = "The ferry leaves at nine. ".repeat(40);
     model.push(Script::new(&vec![words.as_str(); 6_000]).ending(Ending::Hang));
