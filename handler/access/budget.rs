@@ -145,6 +145,30 @@ impl Account {
     }
 }
 
+/// Tokens set aside for an answer that has not begun. Unless it does, they are given back.
+#[derive(Debug)]
+pub struct Unused(Option<Reservation>);
+
+impl Unused {
+    /// The reservation, now that what it is for begins.
+    pub fn begin(mut self) -> Option<Reservation> {
+        self.0.take()
+    }
+}
+
+impl From<Reservation> for Unused {
+    fn from(reservation: Reservation) -> Self {
+        Self(Some(reservation))
+    }
+}
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        let (Some(reservation), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(reservation.settle(0));
+    }
+}
+
 impl Reservation {
     /// Says what was spent, and gives back the rest. When it cannot be said, all counts as spent after a while.
     pub async fn settle(self, spent: u64) {

@@ -203,12 +203,17 @@ impl Conversations {
         Err(busy())
     }
 
-    /// Begins a turn again that was begun for the same request before; nothing where it is no more.
+    /// Begins a turn again that was begun for the same request before; nothing where it is no more, or has its answer.
     pub async fn resume(&self, principal: &Principal, id: &ConversationId, turn: u32) -> Result<Option<OpenTurn>> {
-        match self.records.get(&turns_of(principal, id), &number(turn)).await? {
-            Some(begun) => OpenTurn::resume(self, principal, id, begun).await.map(Some),
-            None => Ok(None),
+        for _ in 0..TRIES {
+            let Some(begun) = self.records.get(&turns_of(principal, id), &number(turn)).await? else { return Ok(None) };
+            match OpenTurn::resume(self, principal, id, begun).await {
+                // Whoever began it was just writing that it broke off.
+                Err(e) if e.kind() == ErrorKind::PreconditionFailed => {}
+                resumed => return resumed,
+            }
         }
+        Err(busy())
     }
 
     /// Whether conversations are kept at all.

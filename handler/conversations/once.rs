@@ -74,8 +74,14 @@ impl Once {
     }
 
     /// Looks whether a request with this key has come before. `KeyInUse` while it is being answered, `KeyReused` when it came
-    /// with another body.
-    pub async fn ask(&self, principal: &Principal, key: &str, body_bytes: &[u8]) -> Result<Asked> {
+    /// with another body. Its answer goes with the conversation that it belongs to, if any.
+    pub async fn ask(
+        &self,
+        principal: &Principal,
+        key: &str,
+        body_bytes: &[u8],
+        conversation: Option<&ConversationId>,
+    ) -> Result<Asked> {
         if key.is_empty() || key.chars().count() > KEY_CHARS || !key.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
             let sentence = "an Idempotency-Key has 1 to 255 printable ASCII characters";
             return Err(Error::new(ErrorKind::InvalidRequest, sentence));
@@ -94,7 +100,8 @@ impl Once {
                 None => (precondition, turn) = (Precondition::IfMatch(etag), kept.turn),
             }
         }
-        let kept = Kept { body: hash, until: self.clock.now() + self.longest, events: None, turn, conversation: None };
+        let conversation = conversation.map(|id| id.as_str().to_owned());
+        let kept = Kept { body: hash, until: self.clock.now() + self.longest, events: None, turn, conversation };
         match self.records.put(&partition, &id, &body(&kept)?, precondition, Some(KEPT)).await {
             Ok(etag) => Ok(Asked::First(Leave { once: self.clone(), partition, id, kept, etag, is_over: false })),
             Err(e) if e.kind() == ErrorKind::PreconditionFailed => Err(in_use()),
@@ -110,9 +117,8 @@ impl Leave {
     }
 
     /// Notes which turn of its conversation the answer is, so that whoever tries again after us has the same one.
-    pub async fn is_turn(&mut self, conversation: &ConversationId, number: u32) -> Result<()> {
+    pub async fn is_turn(&mut self, number: u32) -> Result<()> {
         self.kept.turn = Some(number);
-        self.kept.conversation = Some(conversation.as_str().to_owned());
         self.etag = self.put().await?;
         Ok(())
     }
@@ -156,11 +162,27 @@ impl Leave {
     /// What has to be written to give the key free, unless somebody else has the leave by now.
     fn give_free(&mut self) -> impl Future<Output = ()> + Send + use<> {
         self.is_over = true;
-        self.kept.until = self.once.clock.now();
-        let leave = self.clone();
+        let until = std::mem::replace(&mut self.kept.until, self.once.clock.now());
+        let mut leave = self.clone();
         async move {
-            let _given_free = leave.put().await;
+            let given = leave.put().await;
+            // Somebody who left while the turn was being noted never learnt of the record's new ETag.
+            if given.is_err_and(|e| e.kind() == ErrorKind::PreconditionFailed) && leave.is_still_ours(until).await {
+                let _given_free = leave.put().await;
+            }
         }
+    }
+
+    /// Whether what is kept is what was written under this leave; then its turn and its ETag are taken over.
+    async fn is_still_ours(&mut self, until: DateTime<Utc>) -> bool {
+        let Ok(Some(record)) = self.once.records.get(&self.partition, &self.id).await else { return false };
+        let etag = record.etag.clone();
+        let Ok(kept) = read::<Kept>(record) else { return false };
+        let is_ours = kept.body == self.kept.body && kept.until == until && kept.events.is_none();
+        if is_ours {
+            (self.kept.turn, self.etag) = (kept.turn, etag);
+        }
+        is_ours
     }
 
     async fn put(&self) -> Result<String> {

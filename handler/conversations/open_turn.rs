@@ -6,6 +6,7 @@ use std::time::Instant;
 use futures_util::stream::{BoxStream, StreamExt};
 use tokio::time::Instant as Deadline;
 
+use super::turn::TurnState;
 use super::{ConversationId, Conversations, StoredTurn, body, number, read, turns_of};
 use crate::chat::{ChatEvent, prompt};
 use crate::deadline::last_words;
@@ -43,19 +44,23 @@ impl OpenTurn {
         Ok(Self { conversations: conversations.clone(), partition, turn, etag, began: Instant::now() })
     }
 
-    /// The same for a turn that was begun before and whose answer never came to whoever asked; its answer is made anew.
+    /// The same for a turn that was begun before and whose answer was never whole; it is made anew. Nothing for one that has
+    /// its answer.
     pub(super) async fn resume(
         conversations: &Conversations,
         principal: &Principal,
         id: &ConversationId,
         begun: Record,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
         let (key, precondition) = (begun.id.clone(), Precondition::IfMatch(begun.etag.clone()));
         let begun: StoredTurn = read(begun)?;
+        if begun.state == TurnState::Complete {
+            return Ok(None);
+        }
         let turn = StoredTurn::asked(begun.number, &begun.question, conversations.clock.now());
         let (partition, keep) = (turns_of(principal, id), Some(conversations.keep));
         let etag = conversations.records.put(&partition, &key, &body(&turn)?, precondition, keep).await?;
-        Ok(Self { conversations: conversations.clone(), partition, turn, etag, began: Instant::now() })
+        Ok(Some(Self { conversations: conversations.clone(), partition, turn, etag, began: Instant::now() }))
     }
 
     /// The turn's number, from 1.

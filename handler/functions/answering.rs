@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::time::Instant;
 
 use super::audited;
-use crate::access::budget::{Meter, Reservation};
+use crate::access::budget::{Meter, Reservation, Unused};
 use crate::app::App;
 use crate::chat::answer::answer_until;
 use crate::chat::{ChatEvent, ChatRequest};
@@ -82,7 +82,7 @@ async fn open_turn(
     let named = |turn: u32| conversation.as_ref().map(|id| (id.as_str().to_owned(), turn));
     let mut leave = match key(headers)? {
         None => None,
-        Some(key) => match app.once.ask(&principal, key, body).await? {
+        Some(key) => match app.once.ask(&principal, key, body, conversation.as_ref()).await? {
             Asked::First(leave) => Some(leave),
             Asked::Again(events, turn) if may_be_shown(app, &principal, &events).await? => {
                 return Ok((turn.and_then(named), stream::iter(events.into_iter().map(Ok)).boxed()));
@@ -111,7 +111,7 @@ async fn open_turn(
     }
     let turn = named(open.number());
     if let Some(leave) = &mut leave {
-        leave.is_turn(id, open.number()).await?;
+        leave.is_turn(open.number()).await?;
     }
     let events = answer_until(deadline, Arc::clone(&app.chat), principal, request).boxed();
     let events = open.record(paid(reserved, events, deadline), deadline);
@@ -132,10 +132,10 @@ async fn may_be_shown(app: &App, principal: &Principal, events: &[ChatEvent]) ->
 }
 
 /// Sets the tokens of an answer aside, where a model is paid and callers have a budget.
-async fn reserve(app: &App, principal: &Principal, request: &ChatRequest) -> Result<Option<(Reservation, TokenMeter)>> {
+async fn reserve(app: &App, principal: &Principal, request: &ChatRequest) -> Result<Option<(Unused, TokenMeter)>> {
     let (Some(budget), ChatModel::OpenAi(_)) = (&app.budget, &app.chat.model) else { return Ok(None) };
     let meter = TokenMeter::of(app, request);
-    Ok(Some((budget.reserve(principal, meter.most).await?, meter)))
+    Ok(Some((budget.reserve(principal, meter.most).await?.into(), meter)))
 }
 
 /// The same for an answer that is made elsewhere; whoever asks for it says what it came to.
@@ -144,11 +144,11 @@ pub(super) async fn reserve_for(
     principal: &Principal,
     request: &ChatRequest,
 ) -> Result<Option<Reservation>> {
-    Ok(reserve(app, principal, request).await?.map(|(reservation, _)| reservation))
+    Ok(reserve(app, principal, request).await?.and_then(|(unused, _)| unused.begin()))
 }
 
-fn paid(reserved: Option<(Reservation, TokenMeter)>, events: Events, deadline: Instant) -> Events {
-    match reserved {
+fn paid(reserved: Option<(Unused, TokenMeter)>, events: Events, deadline: Instant) -> Events {
+    match reserved.and_then(|(unused, meter)| Some((unused.begin()?, meter))) {
         Some((reservation, meter)) => reservation.record(events, meter, deadline),
         None => events,
     }

@@ -21,7 +21,9 @@ pub const ALLOWED_GROUPS: &str = "allowed_groups";
 /// because a tag may hold no comma. Source: <https://learn.microsoft.com/rest/api/storageservices/set-blob-tags>
 pub fn said(meta: &BlobMeta) -> Words {
     let is_list = |name: &str| matches!(name, ALLOWED_USERS | ALLOWED_GROUPS);
-    let tags = meta.tags.iter().map(|(name, value)| match is_list(name) {
+    // Other tags are nothing to us, and their names may be none that metadata can have.
+    let is_ours = |name: &str| is_list(name) || matches!(name, OWNER | CATEGORY);
+    let tags = meta.tags.iter().filter(|(name, _)| is_ours(name)).map(|(name, value)| match is_list(name) {
         true => (name.clone(), value.split_whitespace().collect::<Vec<_>>().join(",")),
         false => (name.clone(), value.clone()),
     });
@@ -195,6 +197,21 @@ fn mark(kind: &str, id: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_that_are_not_ours_are_nothing_to_us() {
+        let tags = [("cost center", "7"), ("owner", "t/a"), ("allowed_users", "t/a t/b"), ("category", "hr")];
+        let meta = BlobMeta {
+            name: "a.txt".to_owned(),
+            size_bytes: 1,
+            etag: "1".to_owned(),
+            modified: chrono::DateTime::UNIX_EPOCH,
+            metadata: Words::from([("category".to_owned(), "it".to_owned())]),
+            tags: tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        };
+        let expected = [("owner", "t/a"), ("allowed_users", "t/a,t/b"), ("category", "it")];
+        assert_eq!(said(&meta), expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
 
     fn check(name: &str, metadata: &[(&str, &str)], expected: &[&str]) {
         let settings = RightsSettings {

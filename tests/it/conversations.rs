@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use knowledge_worker::chat::{ChatRequest, question::Question};
+use knowledge_worker::conversations::once::Asked;
 use knowledge_worker::conversations::{ConversationId, TurnState};
 use knowledge_worker::dialects::{Decoded, Dialect, Echo};
 use knowledge_worker::document::Principal;
@@ -335,15 +336,15 @@ async fn a_request_that_is_repeated_after_its_process_died_is_the_same_turn() {
     test.ingest("ferry.md", "# Ferry\n\nThe ferry leaves at nine. The ferry costs four crowns.\n").await;
     let body = json!({"message": QUESTION, "conversation_id": "c"});
     let anyone = Principal::anonymous();
+    let id = ConversationId::parse("c").unwrap();
     // As a process leaves it that is killed: the turn is begun, and the key is in use.
-    let knowledge_worker::conversations::once::Asked::First(mut leave) =
-        test.app.once.ask(&anyone, "k", body.to_string().as_bytes()).await.unwrap()
+    let Asked::First(mut leave) =
+        test.app.once.ask(&anyone, "k", body.to_string().as_bytes(), Some(&id)).await.unwrap()
     else {
         panic!("nobody has asked before");
     };
-    let id = ConversationId::parse("c").unwrap();
     let open = test.app.conversations.begin(&anyone, &id, QUESTION).await.unwrap();
-    leave.is_turn(&id, open.number()).await.unwrap();
+    leave.is_turn(open.number()).await.unwrap();
     std::mem::forget((leave, open));
     test.send(with_key("k", &body)).await.assert_problem("idempotency-key-in-use");
     clock.advance(std::time::Duration::from_secs(61));
@@ -353,6 +354,7 @@ async fn a_request_that_is_repeated_after_its_process_died_is_the_same_turn() {
     let turns = look(&test, "c").await["turns"].clone();
     assert_eq!((turns.as_array().unwrap().len(), &turns[0]["state"]), (1, &json!("complete")), "{turns}");
     assert_eq!(fake.requests().len(), 1);
+    assert!(test.app.conversations.resume(&anyone, &id, 1).await.unwrap().is_none(), "what has its answer keeps it");
     // One that fails is tried again in its turn, too; with another body it is another request.
     let failing = json!({"message": "What does the ferry cost?", "conversation_id": "c"});
     fake.push(Script::new(&["It costs"]).ending(Ending::Cut));
@@ -362,6 +364,28 @@ async fn a_request_that_is_repeated_after_its_process_died_is_the_same_turn() {
     assert_eq!(test.send(with_key("f", &failing)).await.json()["turn"], 2);
     let turns = look(&test, "c").await["turns"].clone();
     assert_eq!((turns.as_array().unwrap().len(), &turns[1]["state"]), (2, &json!("complete")), "{turns}");
+}
+
+#[tokio::test]
+async fn a_key_whose_caller_left_while_the_turn_was_noted_is_free() {
+    let test = with_documents(&[]).await;
+    let (anyone, id) = (Principal::anonymous(), ConversationId::parse("c").unwrap());
+    let ask = async || test.app.once.ask(&anyone, "k", b"body", Some(&id)).await;
+    let Ok(Asked::First(left)) = ask().await else { panic!("nobody has asked before") };
+    // What was written there, the one who left never learnt.
+    let mut unseen = left.clone();
+    unseen.is_turn(7).await.unwrap();
+    std::mem::forget(unseen);
+    assert_eq!(ask().await.err().map(|e| e.kind()), Some(ErrorKind::KeyInUse));
+    drop(left);
+    let next = eventually("the key is free", async || ask().await.ok()).await;
+    let Asked::First(next) = next else { panic!("there is no answer yet") };
+    assert_eq!(next.begun(), Some(7));
+    // It goes with its conversation from the beginning.
+    std::mem::forget(next);
+    test.app.conversations.begin(&anyone, &id, QUESTION).await.map(std::mem::forget).unwrap();
+    assert!(test.send(send("DELETE", "/api/conversations/c", "")).await.status.is_success());
+    assert_eq!(test.app.records.count("once/anonymous").await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use axum::http::{Request, StatusCode};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
-use knowledge_worker::access::budget::Budget;
+use knowledge_worker::access::budget::{Budget, Unused};
 use knowledge_worker::clock::Clock;
 use knowledge_worker::config::settings::find;
 use knowledge_worker::document::Principal;
@@ -168,6 +168,19 @@ async fn money_is_bounded_among_instances_that_ask_at_once() {
     assert!(instances[0].reserve(&ann, 68).await.is_ok(), "32 are spent");
     let bob = Principal::user("home", "bob", []).unwrap();
     assert!(instances[1].reserve(&bob, 100).await.is_ok(), "everybody has his own");
+}
+
+#[tokio::test]
+async fn what_is_set_aside_for_an_answer_that_never_begins_is_given_back() {
+    let test = TestApp::new();
+    let budget = budget(&test, Clock::system());
+    let ann = Principal::user("home", "ann", []).unwrap();
+    drop(Unused::from(budget.reserve(&ann, 100).await.unwrap()));
+    let free = async || budget.reserve(&ann, 60).await.ok();
+    let reservation = eventually("the tokens are free", free).await;
+    let begun = Unused::from(reservation).begin().expect("it has not begun before");
+    assert!(budget.reserve(&ann, 41).await.is_err(), "what has begun stays set aside");
+    begun.settle(0).await;
 }
 
 #[tokio::test]

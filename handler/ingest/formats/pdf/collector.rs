@@ -113,5 +113,6 @@ fn tracking_of(places: &[Place]) -> f64 {
     }
     let gaps = places.windows(2).map(|pair| pair[0].origin.distance(pair[1].origin) - pair[0].advance);
     let smallest = gaps.fold(f64::INFINITY, f64::min);
-    smallest.clamp(0.0, places[0].size / 2.0)
+    // A size that is no number, which some transformations make, limits nothing.
+    smallest.min(places[0].size / 2.0).max(0.0)
 }

@@ -11,6 +11,7 @@ use hayro_interpret::{
 use hayro_syntax::Pdf;
 
 use super::*;
+use crate::ingest::formats::pdf::collector::LineCollector;
 
 /// What was heard: letters with the place of their origin, from the upper left corner.
 #[derive(Default, Debug)]
@@ -119,6 +120,18 @@ fn states_are_kept_and_come_back() {
     let unbalanced = format!("{} BT /F 10 Tf 10 10 Td (a) Tj ET {}", "q ".repeat(20_000), "Q ".repeat(50_000));
     let found = heard(&format!("{unbalanced} BT /F 10 Tf 20 20 Td (b) Tj ET"));
     assert_eq!((found.text().as_str(), found.place_of("b")), ("ab", (20.0, 20.0)));
+}
+
+#[test]
+fn a_place_that_is_no_number_breaks_nothing() {
+    let cm = "1000000000 1000000000 1000000000 1000000000 0 0 cm ".repeat(18);
+    let file = pdf(&format!("q {cm} BT /F 12 Tf (Hello) Tj ET Q BT 9 9 Td /F 12 Tf (seen) Tj ET"), FONT, "", &[]);
+    let pdf = Pdf::new(file).unwrap();
+    let (mut fonts, mut collector) = (Fonts::default(), LineCollector::new(1_000));
+    let page = &pdf.pages()[0];
+    collector.begin_page(200.0, 200.0);
+    Interpreter::new(page, &mut fonts, &mut collector).page(page, page.page_stream().unwrap_or_default());
+    assert_eq!(collector.end_page().len(), 1);
 }
 
 #[test]
