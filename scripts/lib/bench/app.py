@@ -26,7 +26,7 @@ class App:
         package = folder / "package"
         shutil.copytree(handler.ROOT / "function-definitions", package)
         shutil.copy(handler.ROOT / "host.json", package)
-        shutil.copy(program, package / "handler")
+        self.program = pathlib.Path(shutil.copy(program, package / "handler"))
         self.port, self.key, self.master = handler.free_port(), uuid.uuid4().hex, uuid.uuid4().hex
         arguments = [HOST, "--package", package, "--listen", f"127.0.0.1:{self.port}"]
         arguments += ["--function-key", self.key, "--master-key", self.master]

@@ -57,6 +57,10 @@ class Azurite:
     def address(self, service: str) -> str:
         return f"http://127.0.0.1:{self.ports[service]}/{ACCOUNT}"
 
+    def connection_string(self) -> str:
+        key = f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY}"
+        return f"{key};BlobEndpoint={self.address('blob')};QueueEndpoint={self.address('queue')};"
+
     def call(self, service: str, method: str, path: str, query: str = "", body: bytes = b"", **headers: str) -> bytes:
         """One request on the connection that this thread keeps; the answer's body. Raises when it is refused."""
         connections = self.local.__dict__.setdefault("connections", {})

@@ -2,13 +2,17 @@
 and damaged ones, with blob triggers and events as on Azure. Afterwards storage, index and ledger must tell the same."""
 
 import argparse
+import collections
 import concurrent.futures
 import json
 import pathlib
 import random
+import subprocess
+import tempfile
 import time
 import uuid
 
+import handler
 from handler import say
 
 from .app import App, Watch
@@ -115,22 +119,19 @@ def verdict(app: App, storage: Azurite, notebook: Notebook, chance: random.Rando
     if set(stored) != expected:
         wrong.append(f"storage holds {len(stored)} blobs and should hold {len(expected)}")
     rows = app.rows()
-    manifest = json.loads(storage.get(INDEX, "manifest.json"))
-    entries = [entry for entry in manifest["documents"].values() if "segment" in entry]
-    live = {entry["name"]: entry for entry in entries}
-    if len(live) != len(entries):
-        wrong.append("the index has two entries of one name")
-    for name in sorted(expected | set(rows) | set(live)):
-        row, entry = rows.get(name, {}), live.get(name)
+    found, versions = passages_found(app.program, storage)
+    wrong += [f"{name}: the index has two versions of it" for name, known in versions.items() if len(known) > 1]
+    for name in sorted(expected | set(rows) | set(found)):
+        row, passages = rows.get(name, {}), found[name]
         state = row.get("state")
         if name in notebook.words:
-            agrees = entry and state == "indexed" and row["passages"] == entry["passages"] > 0
+            agrees = state == "indexed" and row["passages"] == passages > 0
         elif name in notebook.damaged:
-            agrees = not entry and state == "quarantined" and row["error"] and row["error"]["message"]
+            agrees = not passages and state == "quarantined" and row["error"] and row["error"]["message"]
         else:
-            agrees = not entry and state == "deleted"
+            agrees = not passages and state == "deleted"
         if not agrees:
-            wrong.append(f"{name}: {state} in the ledger, {'in' if entry else 'not in'} the index, {row.get('error')}")
+            wrong.append(f"{name}: {state} in the ledger, {passages} passages in the index, {row.get('error')}")
     unchanged = sorted(set(notebook.words) - notebook.replaced)
     sample = chance.sample(unchanged, min(SAMPLED, len(unchanged)))
     for name in sorted(notebook.replaced) + sample:
@@ -141,6 +142,26 @@ def verdict(app: App, storage: Azurite, notebook: Notebook, chance: random.Rando
             if found:
                 wrong.append(f"{name}: a version that is gone is found in {found}")
     return wrong
+
+
+def passages_found(program: pathlib.Path, storage: Azurite) -> tuple[collections.Counter, dict[str, set[str]]]:
+    """How many passages of each document the index holds, by its name, and of which versions, as an export tells."""
+    settings = {"AZURE_STORAGE_CONNECTION_STRING": storage.connection_string()}
+    with tempfile.TemporaryDirectory() as data:
+        command = [program, "index", "export"]
+        environment = handler.environment(pathlib.Path(data), settings)
+        exported = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
+    found, versions = collections.Counter(), {}
+    for line in exported.splitlines():
+        passage = json.loads(line)
+        found[passage["name"]] += 1
+        versions.setdefault(passage["name"], set()).add(passage["version"]["etag"])
+    return found, versions
+
+
+def manifest_of(storage: Azurite) -> dict:
+    """What names the segments of the index; a line with its checksum stands before it."""
+    return json.loads(storage.get(INDEX, "manifest.json").splitlines()[1])
 
 
 def hits(app: App, word: str) -> list[str]:
@@ -178,7 +199,7 @@ def bench_storm(program: pathlib.Path, folder: pathlib.Path, options: argparse.N
             own, children = watch.cpu_seconds()
             watch.stop()
             requests = storage.requests()
-            segments = len(json.loads(storage.get(INDEX, "manifest.json"))["segments"])
+            segments = len(manifest_of(storage)["segments"])
             wrong = verdict(app, storage, notebook, author.chance)
             app.call("POST", "/admin/functions/maintain_index", {})
             after = settled_segments(storage)
@@ -218,7 +239,7 @@ def settled_segments(storage: Azurite, patience: float = 120) -> tuple[int, int]
     """How many segments there are once the timer's work has ended, and how many bytes the whole index takes."""
     deadline, last = time.monotonic() + patience, None
     while time.monotonic() < deadline:
-        manifest = json.loads(storage.get(INDEX, "manifest.json"))
+        manifest = manifest_of(storage)
         if manifest["generation"] == last:
             break
         last = manifest["generation"]
