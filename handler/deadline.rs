@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -13,8 +14,19 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Does work until a deadline, and drops it then. `what` did not come in time, as the sentence says.
 pub async fn within<T>(deadline: Instant, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = |_| Error::new(ErrorKind::DeadlineExceeded, format!("{what} did not answer in time"));
-    timeout_at(deadline, work).await.map_err(late)?
+    timeout_at(deadline, work).await.map_err(|_| too_late(what))?
+}
+
+/// The error of whoever waited for `what` in vain.
+pub fn too_late(what: &str) -> Error {
+    Error::new(ErrorKind::DeadlineExceeded, format!("{what} did not answer in time"))
+}
+
+/// Does work that nobody waits for. Where there is no runtime any more, the process is at its end, and so is the work.
+pub fn in_background(work: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(work);
+    }
 }
 
 /// Does work that has to be done whether somebody waits for it or not. Nothing when it took longer than until the deadline, and

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::deadline::last_words;
+use crate::deadline::{in_background, last_words};
 use crate::document::{Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::records::{Precondition, RecordStore};
@@ -164,8 +164,9 @@ impl From<Reservation> for Unused {
 
 impl Drop for Unused {
     fn drop(&mut self) {
-        let (Some(reservation), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) else { return };
-        runtime.spawn(reservation.settle(0));
+        if let Some(reservation) = self.0.take() {
+            in_background(reservation.settle(0));
+        }
     }
 }
 
@@ -231,10 +232,9 @@ impl<T, M: Meter<T>> Running<T, M> {
 
 impl<T, M: Meter<T>> Drop for Running<T, M> {
     fn drop(&mut self) {
-        let (Some((reservation, spent)), Ok(runtime)) = (self.take(), tokio::runtime::Handle::try_current()) else {
-            return;
-        };
-        runtime.spawn(reservation.settle(spent));
+        if let Some((reservation, spent)) = self.take() {
+            in_background(reservation.settle(spent));
+        }
     }
 }
 

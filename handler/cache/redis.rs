@@ -119,6 +119,8 @@ impl fmt::Debug for RedisSettings {
 /// A Redis that may be there.
 pub struct Redis {
     settings: RedisSettings,
+    /// Where its calls go, for their spans; none as long as only a Key Vault knows.
+    known: Option<Url>,
     state: Mutex<State>,
 }
 
@@ -137,7 +139,7 @@ impl fmt::Debug for Redis {
 impl Redis {
     /// Connects nowhere yet.
     pub fn new(settings: RedisSettings) -> Self {
-        Self { settings, state: Mutex::default() }
+        Self { known: settings.known(), settings, state: Mutex::default() }
     }
 
     /// A value with the time it has left.
@@ -186,7 +188,7 @@ impl Redis {
             return Err(unavailable("left alone for a moment after a failure".to_owned()));
         }
         let outside = outside("redis", operation);
-        let outside = match self.settings.known() {
+        let outside = match &self.known {
             Some(address) => outside.to(address.as_str()),
             None => outside,
         };

@@ -14,9 +14,6 @@ const FILLER_SHARE: f32 = 0.1;
 /// What a term counts that only the question before has.
 const EARLIER_SHARE: f32 = 0.5;
 
-/// Text into terms, in order, the way the index does it.
-pub type Analyze<'a> = dyn Fn(&str) -> Vec<String> + Send + Sync + 'a;
-
 /// Question words of Chinese and Japanese, which have no spaces: a bigram that touches one of these is a filler.
 const CJK_FILLERS: &[&str] = &[
     "多少",

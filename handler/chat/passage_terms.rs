@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use moka::sync::Cache;
 
-use crate::chat::evidence::Analyze;
 use crate::document::Passage;
 use crate::models::extractive::{FORMS_SHARE, resembles};
 
@@ -15,6 +14,9 @@ const RESEMBLING_SHARE: f32 = 0.7;
 
 /// Memory for terms of passages: those of some thousand of them.
 const MOST_BYTES: u64 = 4 << 20;
+
+/// Text into terms, in order, the way the index does it.
+pub type Analyze<'a> = dyn Fn(&str) -> Vec<String> + Send + Sync + 'a;
 
 /// The terms of a passage: of its text, its title, its headings and its name.
 #[derive(Clone, Debug)]

@@ -98,7 +98,7 @@ fn usable(said: &str) -> Option<String> {
 
 /// Whether most of what the words are about was said before: a model is to put together, not to make up.
 fn is_of_the_conversation(query: &str, request: &ChatRequest, index: &Index) -> bool {
-    let terms = |text: &str| index.analyze(text).into_iter().map(|token| token.term).collect::<HashSet<String>>();
+    let terms = |text: &str| index.terms(text).into_iter().collect::<HashSet<String>>();
     let mut known = terms(request.question.as_str());
     request.history.iter().for_each(|turn| known.extend(terms(&turn.text)));
     let asked = terms(query);

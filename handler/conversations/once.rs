@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{ConversationId, Conversations, PAGE, body, read};
 use crate::chat::ChatEvent;
 use crate::clock::{Clock, is_over};
-use crate::deadline::last_words;
+use crate::deadline::{in_background, last_words};
 use crate::document::{Principal, content_hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::records::{Precondition, RecordStore};
@@ -193,11 +193,9 @@ impl Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if self.is_over {
-            return;
+        if !self.is_over {
+            in_background(self.give_free());
         }
-        runtime.spawn(self.give_free());
     }
 }
 

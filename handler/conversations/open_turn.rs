@@ -9,7 +9,7 @@ use tokio::time::Instant as Deadline;
 use super::turn::TurnState;
 use super::{ConversationId, Conversations, StoredTurn, body, number, read, turns_of};
 use crate::chat::{ChatEvent, prompt};
-use crate::deadline::last_words;
+use crate::deadline::{in_background, last_words};
 use crate::document::Principal;
 use crate::error::Result;
 use crate::stores::records::{Precondition, Record};
@@ -108,7 +108,8 @@ impl OpenTurn {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        let (Some(open), Ok(runtime)) = (self.open.take(), tokio::runtime::Handle::try_current()) else { return };
-        runtime.spawn(open.keep());
+        if let Some(open) = self.open.take() {
+            in_background(open.keep());
+        }
     }
 }

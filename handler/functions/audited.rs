@@ -13,9 +13,9 @@ use super::answering::{Events, Named};
 use crate::app::App;
 use crate::audit::{Audit, Event};
 use crate::chat::{ChatEvent, Context};
-use crate::deadline::last_words;
+use crate::deadline::{in_background, last_words, too_late};
 use crate::document::{DocumentId, Principal};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::ingest::ledger::LedgerRow;
 
 /// Passages that one record names; more are counted.
@@ -126,8 +126,7 @@ pub fn answer(app: &Arc<App>, by: &Principal, turn: &Named, events: Events, dead
             {
                 let by = by.clone();
                 let noted = last_words(deadline, async move { shown.note(&audit, &by, outcome).await });
-                let late = || Error::new(ErrorKind::DeadlineExceeded, "the audit did not answer in time");
-                if let Err(e) = noted.await.unwrap_or_else(|| Err(late())) {
+                if let Err(e) = noted.await.unwrap_or_else(|| Err(too_late("the audit"))) {
                     yield Err(e);
                     return;
                 }
@@ -183,10 +182,8 @@ struct Noted {
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        let (Some((audit, by, shown)), Ok(runtime)) = (self.open.take(), tokio::runtime::Handle::try_current()) else {
-            return;
-        };
-        runtime.spawn(async move {
+        let Some((audit, by, shown)) = self.open.take() else { return };
+        in_background(async move {
             if let Err(e) = shown.note(&audit, &by, "left").await {
                 tracing::error!(error.code = e.kind().row().code, "an answer that was left is not in the audit");
             }

@@ -7,6 +7,7 @@ use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::audited;
 use super::routes::Routes;
@@ -15,6 +16,7 @@ use crate::app::App;
 use crate::chat::filter;
 use crate::chat::question::Question;
 use crate::chat::retriever::Retrieval;
+use crate::deadline::within;
 use crate::document::{Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::problem;
@@ -76,8 +78,8 @@ async fn find(app: &App, principal: &Principal, request: Request) -> Result<Sear
     }
     let filter = filter::read(&asked.filter, "filter")?;
     let searched = app.retriever.search(principal, question.as_str(), &filter, asked.top_results);
-    let too_late = |_| Error::new(ErrorKind::DeadlineExceeded, "the search did not answer in time");
-    let (found, retrieval) = tokio::time::timeout(app.config.answer_timeout, searched).await.map_err(too_late)??;
+    let deadline = Instant::now() + app.config.answer_timeout;
+    let (found, retrieval) = within(deadline, "the search", searched).await?;
     let shown = found.hits.iter().map(|hit| (&hit.passage.document_id, hit.passage.id.as_str()));
     audited::passages_shown(app, principal, "search", shown).await?;
     let results = found.hits.into_iter().map(|hit| SearchResult { source: hit.passage.source(), passage: hit.passage });

@@ -161,7 +161,12 @@ impl Index {
         }
     }
 
-    /// The terms of a text, as the index would find them.
+    /// The terms of a text, in its order, as the index would find them.
+    pub fn terms(&self, text: &str) -> Vec<String> {
+        self.analyzer().terms(text).into_iter().map(|term| term.term).collect()
+    }
+
+    /// The same with their places.
     pub fn analyze(&self, text: &str) -> Vec<Token> {
         let terms = self.analyzer().terms(text).into_iter();
         terms.map(|term| Token { term: term.term, start: term.start, end: term.end }).collect()

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from bench.azurite import ACCOUNT, KEY, Azurite
+from bench.azurite import Azurite
 from handler import GONE, Handler, environment, say
 
 WRITERS, READERS = 8, 4
@@ -31,9 +31,8 @@ class Crowd:
         self.wrong: list[str] = []
 
     def settings(self) -> dict[str, str]:
-        blob = f"BlobEndpoint={self.storage.address('blob')}"
         return {
-            "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};{blob};",
+            "AZURE_STORAGE_CONNECTION_STRING": self.storage.connection_string(),
             "INDEX_REFRESH_SECONDS": "0",
             "MAX_DOCUMENTS_PER_USER": "1000000",
         }

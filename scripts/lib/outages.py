@@ -207,7 +207,7 @@ def scenes(program: pathlib.Path, folder: pathlib.Path):
         azurite = stack.enter_context(Azurite(folder)).ports["blob"]
         redis = int(stack.enter_context(redis_server()).rpartition(":")[2])
         chat = stack.enter_context(started([sys.executable, str(lib / "fake_model.py")]))
-        embeddings = stack.enter_context(started([sys.executable, str(lib / "fake_embeddings.py")]))
+        embeddings = stack.enter_context(started([sys.executable, str(lib / "fake_model.py")]))
         stack.enter_context(started([str(ROOT / "target/cosmos-front/debug/cosmos-front"), str(cosmos)], cosmos))
         container = cosmos_container(cosmos)
 

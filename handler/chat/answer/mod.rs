@@ -4,27 +4,31 @@
 
 use std::sync::Arc;
 
+use futures_util::Stream;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use futures_util::{Stream, TryFutureExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::chat::agent::{self, Said, Task};
 use crate::chat::citation::{CitationChecker, Piece, Verdict};
-use crate::chat::evidence::{Analyze, coverage};
+use crate::chat::evidence::coverage;
 use crate::chat::follow_ups::FollowUpScanner;
 use crate::chat::language::Language;
 use crate::chat::outgoing::OutgoingFilter;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
-use crate::chat::passage_terms::PassageTerms;
+use crate::chat::passage_terms::{Analyze, PassageTerms};
 use crate::chat::retrieve::{Retrieved, retrieve};
 use crate::chat::rewrite::Rewritten;
 use crate::chat::{Chat, ChatEvent, ChatRequest, CitedPassage, Context, Done, Prices, Turn};
 use crate::chat::{budget, prompt};
+use crate::deadline::within;
 use crate::document::{Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::extractive::{Extract, Material, extract};
 use crate::models::{ChatModel, Finish, Usage};
 use crate::telemetry::metrics;
+
+/// What an answer waits for before its first word.
+const SEARCH: &str = "the search";
 
 /// The part of the room for passages and history that is kept for tools.
 const TOOL_PART: usize = 3;
@@ -49,7 +53,7 @@ pub fn answer_until(
 ) -> impl Stream<Item = Result<ChatEvent>> + Send {
     async_stream::try_stream! {
         let key = match &chat.kept {
-            Some(kept) => timeout_at(deadline, kept.key(&chat, &principal, &request)).await.map_err(|_| too_late())??,
+            Some(kept) => within(deadline, SEARCH, kept.key(&chat, &principal, &request)).await?,
             None => None,
         };
         let (Some(kept), Some(key)) = (&chat.kept, key) else {
@@ -58,7 +62,7 @@ pub fn answer_until(
             }
             return;
         };
-        let (turn, known) = timeout_at(deadline, kept.known(&key, request.is_fresh)).await.map_err(|_| too_late())?;
+        let (turn, known) = within(deadline, SEARCH, async { Ok(kept.known(&key, request.is_fresh).await) }).await?;
         if let Some(events) = known {
             for event in events {
                 yield event;
@@ -79,10 +83,6 @@ pub fn answer_until(
     }
 }
 
-fn too_late() -> Error {
-    Error::new(ErrorKind::DeadlineExceeded, "the search did not answer in time")
-}
-
 fn answer_anew(
     chat: &Chat,
     principal: Principal,
@@ -92,11 +92,11 @@ fn answer_anew(
     async_stream::try_stream! {
         let rewritten = rewritten(chat, &request).await;
         let query = rewritten.as_ref().map(|rewritten| rewritten.query.as_str());
-        let found = timeout_at(deadline, retrieve(&chat.retriever, &principal, &request, query, &chat.settings));
-        let mut found = found.map_err(|_| too_late()).await??;
+        let found = retrieve(&chat.retriever, &principal, &request, query, &chat.settings);
+        let mut found = within(deadline, SEARCH, found).await?;
         let history = shown(chat, &request, &mut found);
         yield ChatEvent::Context(found.context.clone());
-        let analyze = |text: &str| -> Vec<String> { chat.retriever.index().analyze(text).into_iter().map(|token| token.term).collect() };
+        let analyze = |text: &str| chat.retriever.index().terms(text);
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| chat.retriever.terms_of(&cited.passage)).collect();
         let is_enough = is_enough(chat, &found, &terms);
         let words = words(chat, &principal, &request, history, &found, is_enough, &analyze, deadline);

@@ -8,9 +8,8 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use self::names::{Name, names};
-use crate::chat::evidence::Analyze;
 use crate::chat::marker::{MarkerScanner, Part};
-use crate::chat::passage_terms::{PassageTerms, frame};
+use crate::chat::passage_terms::{Analyze, PassageTerms, frame};
 use crate::chat::{Citation, CitedPassage};
 use crate::models::extractive::units::units;
 use crate::models::numbers::{Number, NumberSet, numbers};

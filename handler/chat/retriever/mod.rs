@@ -107,8 +107,7 @@ impl Retriever {
 
     /// The terms of a passage, as the index would find them.
     pub fn terms_of(&self, passage: &Passage) -> PassageTerms {
-        let analyze = |text: &str| self.index.analyze(text).into_iter().map(|token| token.term).collect::<Vec<_>>();
-        self.terms.of(passage, &analyze)
+        self.terms.of(passage, &|text| self.index.terms(text))
     }
 
     /// Keeps what was found for `time`, for whoever may read the same and asks the same of the same index.

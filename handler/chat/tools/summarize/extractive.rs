@@ -55,10 +55,7 @@ struct Candidate {
 /// The notes on passages of one document.
 pub(super) async fn notes(chat: &Chat, passages: &[Passage]) -> Result<Vec<Note>> {
     let (retriever, passages) = (Arc::clone(&chat.retriever), passages.to_vec());
-    let choosing = tokio::task::spawn_blocking(move || {
-        let analyze = |text: &str| retriever.index().analyze(text).into_iter().map(|token| token.term).collect();
-        choose(&passages, &analyze)
-    });
+    let choosing = tokio::task::spawn_blocking(move || choose(&passages, &|text| retriever.index().terms(text)));
     choosing.await.map_err(|_| Error::new(ErrorKind::Internal, "a summary was interrupted"))
 }
 

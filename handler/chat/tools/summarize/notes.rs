@@ -3,10 +3,9 @@
 
 use super::{Note, Section};
 use crate::chat::citation::{CitationChecker, Piece};
-use crate::chat::evidence::Analyze;
 use crate::chat::outgoing::OutgoingFilter;
 use crate::chat::outgoing::allowlist::LinkAllowlist;
-use crate::chat::passage_terms::PassageTerms;
+use crate::chat::passage_terms::{Analyze, PassageTerms};
 use crate::chat::{ChatSettings, CitedPassage};
 use crate::document::Passage;
 

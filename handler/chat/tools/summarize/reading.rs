@@ -42,7 +42,7 @@ pub(super) struct Read {
 pub(super) async fn read(chat: &Chat, model: &OpenAiModel, passages: &[Passage], deadline: Instant) -> Option<Read> {
     let (parts, is_cut) = parts(passages, &chat.settings);
     let index = chat.retriever.index();
-    let analyze = |text: &str| index.analyze(text).into_iter().map(|token| token.term).collect::<Vec<_>>();
+    let analyze = |text: &str| index.terms(text);
     let checker = NoteChecker::new(passages, &analyze, &chat.settings);
     // The last part of the time is for putting the notes together.
     let left = deadline.saturating_duration_since(Instant::now());

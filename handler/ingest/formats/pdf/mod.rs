@@ -23,7 +23,7 @@ use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::formats::blocks::{Blocks, over_text_limit};
 use crate::ingest::formats::pdf::collector::LineCollector;
-use crate::ingest::formats::pdf::interpreter::{Fonts, Interpreter, Listener};
+use crate::ingest::formats::pdf::interpreter::{Interpreter, Listener};
 use crate::ingest::formats::pdf::lines::Line;
 use crate::ingest::formats::{ExtractLimits, Extracted, Fit, Format};
 
@@ -112,28 +112,29 @@ struct Drawn {
 }
 
 fn read_pages(pdf: &Pdf, limits: &ExtractLimits) -> Result<Drawn> {
-    let mut fonts = Fonts::default();
-    let mut collector = LineCollector::new(limits.max_text_bytes);
+    let mut interpreter = Interpreter::new(pdf.xref(), LineCollector::new(limits.max_text_bytes));
     let mut pages = Vec::with_capacity(pdf.pages().len());
     let mut damaged_pages = 0;
     for page in pdf.pages().iter() {
         let (width, height) = page.render_dimensions();
-        collector.begin_page(f64::from(width), f64::from(height));
-        damaged_pages += usize::from(!read_page(page, &mut fonts, &mut collector));
+        interpreter.listener.begin_page(f64::from(width), f64::from(height));
+        damaged_pages += usize::from(!read_page(page, &mut interpreter));
+        let collector = &mut interpreter.listener;
         if collector.is_full() {
             return Err(over_text_limit(limits.max_text_bytes));
         }
         pages.push(collector.end_page());
     }
+    let collector = interpreter.listener;
     let (unreadable_glyphs, pictures) = (collector.unreadable_glyphs(), collector.pictures());
     Ok(Drawn { pages, unreadable_glyphs, pictures, damaged_pages })
 }
 
-/// Tells a listener what one page says, its annotations included, and says whether all of its content could be unpacked. The
-/// content is dropped with the page, so that two thousand pages need no more memory than one.
-fn read_page<'a>(page: &Page<'a>, fonts: &mut Fonts<'a>, listener: &mut impl Listener) -> bool {
+/// Reads one page, its annotations included, and says whether all of its content could be unpacked. The content is dropped
+/// with the page, so that two thousand pages need no more memory than one.
+fn read_page<'a>(page: &Page<'a>, interpreter: &mut Interpreter<'a, impl Listener>) -> bool {
     let (content, is_whole) = content_of(page);
-    Interpreter::new(page, fonts, listener).page(page, &content);
+    interpreter.page(page, &content);
     is_whole
 }
 

@@ -9,7 +9,7 @@ use hayro_svg::{RenderCache, SvgRenderSettings, convert};
 use hayro_syntax::Pdf;
 use serde::{Deserialize, Serialize};
 
-use super::interpreter::Fonts;
+use super::interpreter::Interpreter;
 use super::marks::LetterCollector;
 use super::{read_page, refused};
 use crate::error::{Error, ErrorKind, Result};
@@ -54,9 +54,9 @@ pub fn draw_page(bytes: &[u8], wanted: &PageWanted, limits: &ExtractLimits) -> R
     let mut svg = convert(page, &RenderCache::new(), &InterpreterSettings::default(), &white);
     let mut marked_at = None;
     if let Some(marked) = &wanted.marked {
-        let mut letters = LetterCollector::default();
-        read_page(page, &mut Fonts::default(), &mut letters);
-        let (all, core) = letters.find(&marked.text, marked.from, marked.to);
+        let mut interpreter = Interpreter::new(pdf.xref(), LetterCollector::default());
+        read_page(page, &mut interpreter);
+        let (all, core) = interpreter.listener.find(&marked.text, marked.from, marked.to);
         let first = if core.is_empty() { &all } else { &core };
         let top = first.iter().map(|place| place.y0).reduce(f64::min);
         marked_at = top.map(|top| (top / f64::from(page.render_dimensions().1)).clamp(0.0, 1.0));

@@ -10,7 +10,7 @@ use super::{Interpreter, Listener, matrix};
 /// The flags of what is not shown on a screen.
 const HIDDEN: u32 = 1 << 1 | 1 << 5;
 
-impl<'a, L: Listener> Interpreter<'a, '_, L> {
+impl<'a, L: Listener> Interpreter<'a, L> {
     /// Reads what the annotations of a page show.
     pub(super) fn annotations(&mut self, page: &Page<'a>) {
         let Some(annotations) = page.raw().get::<Array<'a>>(ANNOTS) else { return };

@@ -15,8 +15,10 @@ use hayro_syntax::content::ops::TypedInstruction;
 use hayro_syntax::object::dict::keys::{FONT, FORM, IMAGE, MATRIX, RESOURCES, SUBTYPE};
 use hayro_syntax::object::{Array, Dict, Name, Object, Stream, dict_or_stream};
 use hayro_syntax::page::{Page, Resources};
+use hayro_syntax::xref::XRef;
 
-pub use fonts::{Fonts, KnownGlyph};
+use fonts::Fonts;
+pub use fonts::KnownGlyph;
 use text::State;
 use visibility::Visibility;
 
@@ -53,9 +55,10 @@ pub struct Glyph<'r> {
 }
 
 /// Reads pages of one document after another.
-pub struct Interpreter<'a, 'l, L> {
-    fonts: &'l mut Fonts<'a>,
-    listener: &'l mut L,
+pub struct Interpreter<'a, L> {
+    /// Who hears of them.
+    pub listener: L,
+    fonts: Fonts<'a>,
     visibility: Visibility,
     states: Vec<State>,
     /// Saved states above the limit.
@@ -65,22 +68,23 @@ pub struct Interpreter<'a, 'l, L> {
     shown: Vec<(usize, Affine)>,
 }
 
-impl<'a, 'l, L: Listener> Interpreter<'a, 'l, L> {
-    /// An interpreter at the beginning of a page.
-    pub fn new(page: &Page<'a>, fonts: &'l mut Fonts<'a>, listener: &'l mut L) -> Self {
-        let transform = Affine::new(page.initial_transform(true).as_coeffs());
-        let (visibility, states) = (Visibility::of(page.xref()), vec![State::new(transform)]);
-        Self { fonts, listener, visibility, states, overflow: 0, nested: 0, shown: Vec::new() }
+impl<'a, L: Listener> Interpreter<'a, L> {
+    /// An interpreter of a document.
+    pub fn new(document: &'a XRef, listener: L) -> Self {
+        let (fonts, visibility) = (Fonts::default(), Visibility::of(document));
+        Self { listener, fonts, visibility, states: Vec::new(), overflow: 0, nested: 0, shown: Vec::new() }
     }
 
     /// Reads a page, whose content was unpacked before, and its annotations.
     pub fn page(&mut self, page: &Page<'a>, content: &[u8]) {
+        self.states = vec![State::new(Affine::new(page.initial_transform(true).as_coeffs()))];
+        self.visibility.begin_page();
         self.stream(content, page.resources());
         self.annotations(page);
     }
 
     fn state(&mut self) -> &mut State {
-        // There is one state at least: nothing takes the first away.
+        // There is one state at least while a page is read: nothing takes the first away.
         let last = self.states.len() - 1;
         &mut self.states[last]
     }

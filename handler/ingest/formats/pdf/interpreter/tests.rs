@@ -45,15 +45,12 @@ impl Listener for Heard {
 
 fn heard_of(bytes: Vec<u8>) -> Vec<Heard> {
     let pdf = Pdf::new(bytes).unwrap();
-    let mut fonts = Fonts::default();
-    pdf.pages().iter().map(|page| heard_on(page, &mut fonts)).collect()
-}
-
-fn heard_on<'a>(page: &Page<'a>, fonts: &mut Fonts<'a>) -> Heard {
-    let mut heard = Heard::default();
-    let content = page.page_stream().unwrap_or_default();
-    Interpreter::new(page, fonts, &mut heard).page(page, content);
-    heard
+    let mut interpreter = Interpreter::new(pdf.xref(), Heard::default());
+    let heard = |page| {
+        Interpreter::page(&mut interpreter, page, Page::page_stream(page).unwrap_or_default());
+        std::mem::take(&mut interpreter.listener)
+    };
+    pdf.pages().iter().map(heard).collect()
 }
 
 /// A file of one page, 200 points wide and high, with Courier as its font: each letter is 600 thousandths of its size wide.
@@ -127,11 +124,11 @@ fn a_place_that_is_no_number_breaks_nothing() {
     let cm = "1000000000 1000000000 1000000000 1000000000 0 0 cm ".repeat(18);
     let file = pdf(&format!("q {cm} BT /F 12 Tf (Hello) Tj ET Q BT 9 9 Td /F 12 Tf (seen) Tj ET"), FONT, "", &[]);
     let pdf = Pdf::new(file).unwrap();
-    let (mut fonts, mut collector) = (Fonts::default(), LineCollector::new(1_000));
+    let mut interpreter = Interpreter::new(pdf.xref(), LineCollector::new(1_000));
+    interpreter.listener.begin_page(200.0, 200.0);
     let page = &pdf.pages()[0];
-    collector.begin_page(200.0, 200.0);
-    Interpreter::new(page, &mut fonts, &mut collector).page(page, page.page_stream().unwrap_or_default());
-    assert_eq!(collector.end_page().len(), 1);
+    interpreter.page(page, page.page_stream().unwrap_or_default());
+    assert_eq!(interpreter.listener.end_page().len(), 1);
 }
 
 #[test]

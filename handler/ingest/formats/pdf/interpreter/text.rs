@@ -75,7 +75,7 @@ impl State {
     }
 }
 
-impl<L: Listener> Interpreter<'_, '_, L> {
+impl<L: Listener> Interpreter<'_, L> {
     /// Shows a text.
     pub(super) fn show(&mut self, text: &[u8]) {
         self.set_usual_font();

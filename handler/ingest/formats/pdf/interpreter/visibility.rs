@@ -20,6 +20,11 @@ impl Visibility {
         Self { hidden: hidden_layers(xref).unwrap_or_default(), open: Vec::new() }
     }
 
+    /// What a page begins and does not end, ends with it.
+    pub fn begin_page(&mut self) {
+        self.open.clear();
+    }
+
     pub fn is_visible(&self) -> bool {
         self.open.last().copied().unwrap_or(true)
     }
