@@ -5,29 +5,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_openai::Client;
-use async_openai::error::OpenAIError;
-use async_openai::middleware::HttpRequestFactory;
-use async_openai::types::stream::StreamResponse;
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use reqwest::Method;
 use tokio::time::timeout_at;
 use tracing::warn;
 
 use super::endpoint::Endpoint;
-use super::failure::{Failure, Refusal};
+use super::events::{Chunks, chunks};
+use super::failure::Failure;
 use super::tool_calls::ToolCalls;
 use super::transport::Transport;
 use super::wire::{Chunk, RequestBody};
 use super::{OpenAiSettings, ServerState};
 use crate::error::Result;
 use crate::models::{Finish, Message, ModelEvent, ModelRequest, Whole};
-use crate::telemetry::calls;
 
 /// How often a call is tried before its first chunk, the first time included.
 const ATTEMPTS: u32 = 3;
-
-/// A longer answer is not one. Those that come as they are made tell no length, and end with the deadline.
-const MAX_ANSWER_BYTES: u64 = 16 << 20;
 
 /// One chat model on one server. Opening it does nothing on the network and costs next to nothing.
 pub struct OpenAiModel {
@@ -100,7 +95,7 @@ impl OpenAiModel {
                 }
                 finish = chunk.finish().or(finish);
                 let more = timeout_at(deadline, rest.next()).await.map_err(|_| Failure::TooLate.into_error())?;
-                next = more.transpose().map_err(|e| Failure::from(e).into_error())?;
+                next = more.transpose().map_err(Failure::into_error)?;
             }
             let finish = finish.ok_or_else(|| Failure::Cut.into_error())?;
             // Calls that were cut off by the token limit are not what the model wanted.
@@ -113,7 +108,7 @@ impl OpenAiModel {
 
     /// The answer from its first chunk on. A server that refuses the request because of its tools is asked without them, now
     /// and from then on.
-    async fn begin(&self, mut request: ModelRequest) -> Result<(Chunk, StreamResponse<Chunk>)> {
+    async fn begin(&self, mut request: ModelRequest) -> Result<(Chunk, Chunks)> {
         if !self.takes_tools() {
             request.tools = Arc::default();
         }
@@ -132,50 +127,23 @@ impl OpenAiModel {
         Ok(opened)
     }
 
-    async fn send(&self, request: &ModelRequest) -> Result<(Chunk, StreamResponse<Chunk>), Failure> {
-        let body = RequestBody::new(&self.transport.settings, request);
-        let unusable = |_| Failure::Wrong("the client of the model server cannot be made".to_owned());
-        let http = self.transport.http().map_err(unusable)?;
-        self.transport.persist(ATTEMPTS, request.deadline, |endpoint| open_once(http, endpoint, &body)).await
+    async fn send(&self, request: &ModelRequest) -> Result<(Chunk, Chunks), Failure> {
+        let unwritable = |_| Failure::Wrong("the request of a model cannot be written".to_owned());
+        let body = serde_json::to_vec(&RequestBody::new(&self.transport.settings, request)).map_err(unwritable)?;
+        let body = Bytes::from(body);
+        let open = |endpoint| self.open_once(endpoint, body.clone());
+        self.transport.persist(ATTEMPTS, request.deadline, open).await
+    }
+
+    async fn open_once(&self, endpoint: Arc<Endpoint>, body: Bytes) -> Result<(Chunk, Chunks), Failure> {
+        let response = self.transport.send(&endpoint, Method::POST, "/chat/completions", body).await?;
+        let mut chunks = chunks(response);
+        let first = chunks.next().await.ok_or(Failure::Cut)??;
+        Ok((first, chunks))
     }
 
     /// Whether its servers take tools, as far as is known.
     pub fn takes_tools(&self) -> bool {
         !self.refuses_tools.load(Ordering::Relaxed)
     }
-}
-
-/// Sends one request. An answer other than success becomes a `Refusal` before the library reads it.
-async fn call(
-    http: reqwest::Client,
-    endpoint: Arc<Endpoint>,
-    factory: HttpRequestFactory,
-) -> Result<reqwest::Response, OpenAIError> {
-    let mut request = factory.build().await?;
-    let ours = |failure: Failure| OpenAIError::Boxed(Box::new(failure));
-    endpoint.authorize(request.headers_mut()).await.map_err(ours)?;
-    calls::trying(request.url().as_str());
-    let response = http.execute(request).await.map_err(OpenAIError::Reqwest)?;
-    calls::answered(response.status().as_u16());
-    if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES) {
-        return Err(ours(Failure::NotUnderstood));
-    }
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    Err(ours(Failure::Refused(Refusal::read(response).await)))
-}
-
-async fn open_once(
-    http: &reqwest::Client,
-    endpoint: Arc<Endpoint>,
-    body: &RequestBody,
-) -> Result<(Chunk, StreamResponse<Chunk>), Failure> {
-    let (for_service, config) = (http.clone(), (*endpoint).clone());
-    // The library retries on its own unless it is given a service, and would log the body of a failure.
-    let service = tower::service_fn(move |factory| call(for_service.clone(), Arc::clone(&endpoint), factory));
-    let client = Client::build(http.clone(), config).with_http_service(service);
-    let mut stream: StreamResponse<Chunk> = client.chat().create_stream_byot(body).await?;
-    let first = stream.next().await.ok_or(Failure::Cut)??;
-    Ok((first, stream))
 }

@@ -1,10 +1,9 @@
-//! The address and headers of a model server. What enters are the settings, what leaves is the configuration that the
-//! client library asks for. What proves who asks is marked as secret, so that no debug output of a request shows it.
+//! The address and headers of a model server. What enters are the settings, what leaves is where a request goes and what it
+//! carries. What proves who asks is marked as secret, so that no debug output of a request shows it.
 
 use std::fmt;
 use std::sync::Arc;
 
-use async_openai::config::Config;
 use azure_core::credentials::TokenCredential;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -29,8 +28,6 @@ pub(in crate::models) struct Endpoint {
     kind: ServerKind,
     /// What is fetched for each request, because it changes in time: a key from a vault, or a token.
     fetched: Option<Fetched>,
-    /// What the client library may ask for; always empty.
-    no_key: SecretString,
 }
 
 #[derive(Clone)]
@@ -58,8 +55,7 @@ impl Endpoint {
         }
         let api_version = settings.api_version.clone().filter(|_| settings.kind == ServerKind::Azure);
         let base = base(settings, server);
-        let (kind, no_key) = (settings.kind, SecretString::default());
-        Ok(Self { base, api_version, headers, kind, fetched, no_key })
+        Ok(Self { base, api_version, headers, kind: settings.kind, fetched })
     }
 
     /// Adds what has to be fetched to the headers of one request, where the server wants such a thing.
@@ -78,10 +74,9 @@ impl Endpoint {
         headers.insert(name, value);
         Ok(())
     }
-}
 
-impl Config for Endpoint {
-    fn headers(&self) -> HeaderMap {
+    /// The headers of a request, but for what has to be fetched.
+    pub(super) fn headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
         if let Some(Ok(traceparent)) = calls::traceparent().map(HeaderValue::try_from) {
             headers.insert("traceparent", traceparent);
@@ -89,20 +84,14 @@ impl Config for Endpoint {
         headers
     }
 
-    fn url(&self, path: &str) -> String {
+    /// The address of a path, without the version.
+    pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    fn query(&self) -> Vec<(&str, &str)> {
-        self.api_version.iter().map(|version| ("api-version", version.as_str())).collect()
-    }
-
-    fn api_base(&self) -> &str {
-        &self.base
-    }
-
-    fn api_key(&self) -> &SecretString {
-        &self.no_key
+    /// The version of the protocol that every request has to name.
+    pub(super) fn api_version(&self) -> Option<&str> {
+        self.api_version.as_deref()
     }
 }
 

@@ -1,11 +1,10 @@
-//! What can go wrong between us and a model server, sorted by what to do about it. What enters are the library's errors and
+//! What can go wrong between us and a model server, sorted by what to do about it. What enters are the client's errors and
 //! refused answers, what leaves is one `Error` of ours. Of a server's own words only known codes are kept: the rest may
 //! hold the prompt, or whatever somebody wants to see in our log.
 
 use std::fmt;
 use std::time::Duration;
 
-use async_openai::error::OpenAIError;
 use chrono::DateTime;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
@@ -199,21 +198,6 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-impl From<OpenAIError> for Failure {
-    fn from(error: OpenAIError) -> Self {
-        match error {
-            OpenAIError::Boxed(cause) => match cause.downcast::<Failure>() {
-                Ok(failure) => *failure,
-                Err(_) => Self::NotUnderstood,
-            },
-            OpenAIError::Reqwest(cause) => Self::Unreachable(cause),
-            OpenAIError::StreamError(_) => Self::Cut,
-            // These carry the server's own words, so nothing of them is kept.
-            _ => Self::NotUnderstood,
-        }
-    }
-}
 
 impl Refusal {
     /// Reads a refused answer: its status, the code in its body, and when to come back.

@@ -4,6 +4,7 @@
 mod chat;
 mod embeddings;
 pub(super) mod endpoint;
+mod events;
 pub(super) mod failure;
 mod tool_calls;
 pub(super) mod transport;

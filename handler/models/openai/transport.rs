@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
-use async_openai::config::Config;
+use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout_at};
@@ -49,7 +49,7 @@ impl Transport {
     pub(in crate::models) async fn ping(&self) -> Result<()> {
         let mut last = Failure::LeftAlone;
         for (endpoint, _) in &self.servers {
-            let answer = self.send(endpoint, Method::GET, "/models", Vec::new()).await;
+            let answer = self.send(endpoint, Method::GET, "/models", Bytes::new()).await;
             match answer {
                 Ok(_) => return Ok(()),
                 Err(failure) if failure.is_unknown_path() => return Ok(()),
@@ -60,7 +60,7 @@ impl Transport {
     }
 
     /// The connections.
-    pub(super) fn http(&self) -> Result<&reqwest::Client> {
+    fn http(&self) -> Result<&reqwest::Client> {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }
@@ -113,7 +113,7 @@ impl Transport {
         body: Vec<u8>,
         max_bytes: usize,
     ) -> Result<Vec<u8>, Failure> {
-        let mut response = self.send(endpoint, Method::POST, path, body).await?;
+        let mut response = self.send(endpoint, Method::POST, path, body.into()).await?;
         let mut answer = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|_| Failure::Cut)? {
             if answer.len() + piece.len() > max_bytes {
@@ -125,17 +125,17 @@ impl Transport {
     }
 
     /// Sends a request; the answer, if it is a success.
-    async fn send(
+    pub(super) async fn send(
         &self,
         endpoint: &Endpoint,
         method: Method,
         path: &str,
-        body: Vec<u8>,
+        body: Bytes,
     ) -> Result<reqwest::Response, Failure> {
         let unusable = || Failure::Wrong("the address of the model server cannot be used".to_owned());
         let mut url = Url::parse(&endpoint.url(path)).map_err(|_| unusable())?;
-        for (name, value) in endpoint.query() {
-            url.query_pairs_mut().append_pair(name, value);
+        if let Some(version) = endpoint.api_version() {
+            url.query_pairs_mut().append_pair("api-version", version);
         }
         let mut headers = endpoint.headers();
         endpoint.authorize(&mut headers).await?;
