@@ -10,11 +10,17 @@
 pub mod allowlist;
 mod characters;
 mod fences;
+mod line;
+mod scan;
 mod words;
+
+use std::borrow::Cow;
 
 use self::allowlist::{LinkAllowlist, is_host, is_local_part};
 use self::characters::Cleaner;
 use self::fences::{Block, Line};
+use self::line::LineSoFar;
+use self::scan::{closing, closing_parenthesis, is_tex_command, undrawn};
 use self::words::{bare, defanged, is_linkable};
 
 /// The most bytes of one word; a longer one is no word of a language, and its links lead nowhere.
@@ -23,14 +29,11 @@ const MAX_WORD: usize = 1_000;
 /// The most bytes of code within a line.
 const MAX_CODE: usize = 500;
 
-/// Commands of TeX that open or load something.
-const TEX_COMMANDS: &[&str] = &["href", "url", "includegraphics", "htmlClass", "htmlData", "htmlId", "htmlStyle"];
-
 /// Lets the words of one answer out.
 pub struct OutgoingFilter<'a> {
     links: &'a LinkAllowlist,
     /// Texts whose e-mail addresses may be given as they are.
-    known: Vec<String>,
+    known: Vec<Cow<'a, str>>,
     cleaner: Cleaner,
     /// What is not yet decided.
     held: String,
@@ -47,36 +50,12 @@ pub struct OutgoingFilter<'a> {
     last: char,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct LineSoFar {
-    is_at_start: bool,
-    /// Nothing but white space and marks of lists and quotes.
-    has_only_marks: bool,
-    /// A bracket that opens stands in it, after other words.
-    has_inner_bracket: bool,
-    /// The first thing in it is a bracket, or a bracket may be escaped.
-    may_define: bool,
-    /// How many characters ago a brace opened, and one more outside mathematics: what is inside may be attributes of a
-    /// heading.
-    since_brace: Option<usize>,
-}
-
-impl LineSoFar {
-    const NEW: Self = Self {
-        is_at_start: true,
-        has_only_marks: true,
-        has_inner_bracket: false,
-        may_define: false,
-        since_brace: None,
-    };
-}
-
 impl<'a> OutgoingFilter<'a> {
     /// Starts on an answer. `known` are texts that the reader may read anyway: e-mail addresses in them pass.
-    pub fn new(links: &'a LinkAllowlist, known: Vec<&str>) -> Self {
+    pub fn new(links: &'a LinkAllowlist, known: Vec<&'a str>) -> Self {
         Self {
             links,
-            known: known.into_iter().map(str::to_owned).collect(),
+            known: known.into_iter().map(Cow::Borrowed).collect(),
             cleaner: Cleaner::default(),
             held: String::new(),
             block: Block::Text,
@@ -90,7 +69,7 @@ impl<'a> OutgoingFilter<'a> {
 
     /// Another text that the reader may read anyway.
     pub fn know(&mut self, text: &str) {
-        self.known.push(text.to_owned());
+        self.known.push(Cow::Owned(text.to_owned()));
     }
 
     /// What may leave after the next words.
@@ -103,10 +82,7 @@ impl<'a> OutgoingFilter<'a> {
     /// What was still held back, before a citation that the product itself writes in brackets.
     pub fn before_citation(&mut self) -> String {
         let out = self.advance(true);
-        self.line.has_inner_bracket |= !self.line.has_only_marks;
-        self.line.may_define |= self.line.has_only_marks;
-        self.line.is_at_start = false;
-        self.line.has_only_marks = false;
+        self.line.put_citation();
         self.last = ']';
         out
     }
@@ -287,13 +263,11 @@ impl<'a> OutgoingFilter<'a> {
 
     /// Lets out a character, and sees to it that no two stand side by side that mean something together.
     fn put(&mut self, c: char, out: &mut String) {
-        let defines = self.line.may_define || !self.line.has_inner_bracket;
         let is_apart = match (self.last, c) {
             ('<', _) => !(c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?')),
             ('!' | '[', '[') | (']', '(') => false,
-            (']', ':') => !defines,
-            // `{i=1}` is mathematics.
-            (_, '=') => self.line.since_brace.is_none_or(|chars| chars == 1),
+            (']', ':') => !self.line.defines(),
+            (_, '=') => !self.line.may_be_attribute(),
             // An address goes on for as long as some reader thinks: a full stop of Chinese is a dot to it.
             _ => !self.is_after_address || c.is_whitespace(),
         };
@@ -311,20 +285,10 @@ impl<'a> OutgoingFilter<'a> {
         self.last = c;
         self.is_after_address = false;
         self.is_in_long_word &= !ends_word(c);
-        match c {
-            '\n' => {
-                self.code_is_doubtful &= !self.line.has_only_marks;
-                self.line = LineSoFar::NEW;
-            }
-            '[' if self.line.has_only_marks => self.line.may_define = true,
-            '[' => self.line.has_inner_bracket = true,
-            '\\' => self.line.may_define = true,
-            _ => {}
+        if c == '\n' {
+            self.code_is_doubtful &= !self.line.has_only_marks;
         }
-        self.line.since_brace =
-            if c == '{' { Some(usize::from(!is_mathematics)) } else { self.line.since_brace.map(|chars| chars + 1) };
-        let is_mark = c.is_whitespace() || c.is_ascii_digit() || matches!(c, '>' | '*' | '+' | '-' | '.' | ')');
-        self.line.has_only_marks &= is_mark;
+        self.line.put(c, is_mathematics);
     }
 }
 
@@ -338,47 +302,6 @@ fn ends_word(c: char) -> bool {
 /// Whether this can be a part of an address.
 fn is_of_address(c: char) -> bool {
     c.is_alphanumeric() || "/.:@-_?#=&%+~".contains(c)
-}
-
-/// Whether what follows a backslash is a command that opens or loads something.
-fn is_tex_command(rest: &str) -> bool {
-    let is_end = |after: &str| !after.starts_with(|c: char| c.is_ascii_alphabetic());
-    TEX_COMMANDS.iter().any(|name| rest.strip_prefix(name).is_some_and(is_end))
-}
-
-/// Where the same number of back quotes closes code, if they do.
-fn closing(within: &str, marks: usize) -> Option<usize> {
-    let mut at = 0;
-    while at < within.len() {
-        let open = at + within[at..].find('`')?;
-        let run = within.len() - open - within[open..].trim_start_matches('`').len();
-        if run == marks {
-            return (open > 0).then_some(open);
-        }
-        at = open + run;
-    }
-    None
-}
-
-/// How many bytes a target takes with its parentheses.
-fn closing_parenthesis(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' if depth == 1 => return Some(at + 1),
-            ')' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// A word of a diagram without what would make a part of it react to a click, or set how it is drawn.
-fn undrawn(word: &str) -> String {
-    let lower = word.to_ascii_lowercase();
-    let word = if lower.contains("click") { lower.replace("click", "c-lick") } else { word.to_owned() };
-    word.replace("%%{", "%% {")
 }
 
 #[cfg(test)]
