@@ -58,16 +58,17 @@ impl Run {
 }
 
 fn classify(c: char) -> Class {
-    if c.is_whitespace() {
-        Class::Space
-    } else if is_ideograph(c) {
-        Class::Ideograph
-    } else if c.is_ascii_digit() {
-        Class::Digit
-    } else if c.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&c) {
-        Class::Word
-    } else {
-        Class::Punctuation
+    match c {
+        // Most of most texts.
+        'a'..='z' | 'A'..='Z' => Class::Word,
+        ' ' | '\t'..='\r' => Class::Space,
+        '0'..='9' => Class::Digit,
+        '\0'..='\x7f' => Class::Punctuation,
+        '\u{300}'..='\u{36f}' => Class::Word,
+        _ if c.is_whitespace() => Class::Space,
+        _ if is_ideograph(c) => Class::Ideograph,
+        _ if c.is_alphanumeric() => Class::Word,
+        _ => Class::Punctuation,
     }
 }
 

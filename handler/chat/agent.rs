@@ -58,6 +58,8 @@ pub struct Task<'a> {
     pub history: &'a [Turn],
     /// What was found.
     pub passages: Vec<CitedPassage>,
+    /// The estimated tokens of all of this.
+    pub tokens: usize,
     /// Whether that is enough for an answer.
     pub is_enough: bool,
     /// When the last word has to be there.
@@ -143,7 +145,7 @@ impl Conversation {
     fn begin(model: &OpenAiModel, task: &mut Task<'_>) -> Self {
         let code = prompt::random_code();
         let messages = prompt::messages(task.request, task.history, &task.passages, &code);
-        let mut tokens = messages.iter().map(tokens_of).sum::<usize>();
+        let mut tokens = task.tokens;
         let mut tools = Arc::default();
         if task.chat.settings.tool_rounds > 0 && model.takes_tools() {
             let offer = task.chat.tools.offer(task.request.may_propose);

@@ -2,6 +2,8 @@
 //! as many of its passages as there is room for: the oldest words and the weakest passages go first. All is counted in
 //! estimated tokens (`tokens.rs`), which are good to about a fifth.
 
+use std::sync::Arc;
+
 use crate::chat::{ChatRequest, ChatSettings, CitedPassage, Role, Turn};
 use crate::document::Passage;
 use crate::tokens::estimate;
@@ -11,11 +13,10 @@ const HISTORY_PART: usize = 4;
 /// What the frame of a passage takes: its number, line breaks and the words before its title and headings.
 const FRAME_TOKENS: usize = 10;
 
-/// The room that is left for history and passages beside `fixed` tokens of instructions.
-pub fn room(request: &ChatRequest, settings: &ChatSettings, fixed: usize) -> usize {
+/// The room that is left for history and passages beside `fixed` tokens of instructions and question.
+pub fn room(settings: &ChatSettings, fixed: usize) -> usize {
     let answer = usize::try_from(settings.max_answer_tokens).unwrap_or(usize::MAX);
-    let taken = fixed.saturating_add(answer).saturating_add(estimate(request.question.as_str()));
-    settings.context_tokens.saturating_sub(taken)
+    settings.context_tokens.saturating_sub(fixed.saturating_add(answer))
 }
 
 /// The history that is shown when there is room for so much.
@@ -24,22 +25,28 @@ pub fn history<'a>(request: &'a ChatRequest, settings: &ChatSettings, room: usiz
 }
 
 /// Drops the last passages, which are the weakest, until the others have room beside this history. The best one stays, cut
-/// short if it must be.
-pub fn fit(passages: &mut Vec<CitedPassage>, history: &[Turn], room: usize) {
-    let mut left = room.saturating_sub(history.iter().map(|turn| estimate(&turn.text)).sum());
+/// short if it must be. What leaves is the tokens of both.
+pub fn fit(passages: &mut Vec<CitedPassage>, history: &[Turn], room: usize) -> usize {
+    let history: usize = history.iter().map(|turn| estimate(&turn.text)).sum();
+    let mut left = room.saturating_sub(history);
+    let mut taken = history;
     let mut kept = 0;
     while let Some(cost) = passages.get(kept).map(|cited| cost(&cited.passage)).filter(|cost| *cost <= left) {
         left -= cost;
+        taken += cost;
         kept += 1;
     }
     if kept == 0
         && let Some(best) = passages.first_mut()
     {
         let frame = cost(&best.passage) - estimate(&best.passage.text);
-        best.passage.text = cut(&best.passage.text, left.saturating_sub(frame));
+        let text = cut(&best.passage.text, left.saturating_sub(frame));
+        taken += frame + estimate(&text);
+        Arc::make_mut(&mut best.passage).text = text;
         kept = 1;
     }
     passages.truncate(kept);
+    taken
 }
 
 /// The tokens of a passage as it stands in a prompt.
@@ -111,13 +118,14 @@ mod tests {
         let settings = ChatSettings { context_tokens, max_answer_tokens: 100, ..ChatSettings::default() };
         let request = request(history);
         let mut passages: Vec<CitedPassage> = (0..6)
-            .map(|at| CitedPassage { number: at + 1, passage: passage("a.txt", 0, "", &"word ".repeat(50)) })
+            .map(|at| CitedPassage { number: at + 1, passage: passage("a.txt", 0, "", &"word ".repeat(50)).into() })
             .collect();
-        let room = room(&request, &settings, 200);
+        let room = room(&settings, 204);
         let history = super::history(&request, &settings, room);
-        fit(&mut passages, history, room);
-        let history: usize = history.iter().map(|turn| estimate(&turn.text)).sum();
-        (passages.len(), 300 + 4 + history + passages.iter().map(|cited| cost(&cited.passage)).sum::<usize>())
+        let taken = fit(&mut passages, history, room);
+        let words: usize = history.iter().map(|turn| estimate(&turn.text)).sum();
+        assert_eq!(taken, words + passages.iter().map(|cited| cost(&cited.passage)).sum::<usize>());
+        (passages.len(), 304 + taken)
     }
 
     #[test]

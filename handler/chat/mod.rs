@@ -266,7 +266,7 @@ pub struct CitedPassage {
     /// From 1.
     pub number: usize,
     /// The passage.
-    pub passage: Passage,
+    pub passage: Arc<Passage>,
 }
 
 impl fmt::Debug for CitedPassage {

@@ -54,7 +54,7 @@ mod tests {
         let cited: Vec<CitedPassage> = cited
             .map(|(at, (name, ordinal, text))| CitedPassage {
                 number: at + 1,
-                passage: passage(name, *ordinal, "", text),
+                passage: passage(name, *ordinal, "", text).into(),
             })
             .collect();
         let read: Vec<(usize, &str)> =

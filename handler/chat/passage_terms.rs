@@ -1,13 +1,16 @@
 //! The terms of passages: what a passage enters with, what leaves says how well it holds a term. The same few passages answer
 //! most questions, and reading them is most of the work that an answer makes, so their terms are kept for a while.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use moka::sync::Cache;
 
 use crate::document::Passage;
+use crate::models::extractive::units::units;
 use crate::models::extractive::{FORMS_SHARE, resembles};
+use crate::models::numbers::NumberSet;
 
 /// What a term counts when a passage only has another form of it.
 const RESEMBLING_SHARE: f32 = 0.7;
@@ -15,15 +18,47 @@ const RESEMBLING_SHARE: f32 = 0.7;
 /// Memory for terms of passages: those of some thousand of them.
 const MOST_BYTES: u64 = 4 << 20;
 
+/// What a passage can support takes so much more than its terms alone.
+const SUPPORT_SHARE: usize = 4;
+
 /// Text into terms, in order, the way the index does it.
 pub type Analyze<'a> = dyn Fn(&str) -> Vec<String> + Send + Sync + 'a;
 
 /// The terms of a passage: of its text, its title, its headings and its name.
 #[derive(Clone, Debug)]
-pub struct PassageTerms(Arc<Sorted>);
+pub struct PassageTerms(Arc<Read>);
+
+#[derive(Debug)]
+struct Read {
+    terms: Box<Sorted>,
+    /// Worked out when the passage is first cited.
+    support: OnceLock<Support>,
+}
 
 /// Each once, in order, so that what begins alike stands together.
 type Sorted = [Box<str>];
+
+/// What a passage can support: its figures, and its sentences and lines with the terms of each.
+#[derive(Debug)]
+pub struct Support {
+    /// The figures of its text, title, headings and name.
+    pub numbers: NumberSet,
+    /// What can be quoted, in reading order.
+    pub quotes: Vec<(String, HashSet<String>)>,
+}
+
+impl Support {
+    fn of(passage: &Passage, analyze: &Analyze<'_>) -> Self {
+        let mut numbers = NumberSet::of(&passage.text);
+        numbers.add(&frame(passage));
+        let with_terms = |text: String| {
+            let terms = analyze(&text).into_iter().collect();
+            (text, terms)
+        };
+        let quotes = units(&passage.text).into_iter().map(|unit| with_terms(unit.text)).collect();
+        Self { numbers, quotes }
+    }
+}
 
 impl PassageTerms {
     /// Reads a passage.
@@ -32,7 +67,12 @@ impl PassageTerms {
         let mut terms: Vec<Box<str>> = found.map(String::into_boxed_str).collect();
         terms.sort_unstable();
         terms.dedup();
-        Self(terms.into())
+        Self(Arc::new(Read { terms: terms.into(), support: OnceLock::new() }))
+    }
+
+    /// What the passage can support; `passage` is the one that these are the terms of.
+    pub fn support(&self, passage: &Passage, analyze: &Analyze<'_>) -> &Support {
+        self.0.support.get_or_init(|| Support::of(passage, analyze))
     }
 
     /// 1 when a term is among these, less when only another form of it is, else 0.
@@ -51,7 +91,7 @@ impl PassageTerms {
     }
 
     fn contains(&self, term: &str) -> bool {
-        self.0.binary_search_by(|other| (**other).cmp(term)).is_ok()
+        self.0.terms.binary_search_by(|other| (**other).cmp(term)).is_ok()
     }
 
     /// Those that begin as a term does, among which its other forms are. A short term has none.
@@ -61,13 +101,16 @@ impl PassageTerms {
     }
 
     fn starting_with(&self, beginning: &str) -> &Sorted {
-        let from = self.0.partition_point(|other| **other < *beginning);
-        let length = self.0[from..].partition_point(|other| other.starts_with(beginning));
-        &self.0[from..from + length]
+        let terms = &self.0.terms;
+        let from = terms.partition_point(|other| **other < *beginning);
+        let length = terms[from..].partition_point(|other| other.starts_with(beginning));
+        &terms[from..from + length]
     }
 
+    /// The memory that they take, or will take.
     fn bytes(&self) -> usize {
-        self.0.iter().map(|term| term.len() + size_of::<Box<str>>()).sum()
+        let terms: usize = self.0.terms.iter().map(|term| term.len() + size_of::<Box<str>>()).sum();
+        terms * (1 + SUPPORT_SHARE)
     }
 }
 

@@ -35,7 +35,7 @@ pub async fn retrieve(
     let index = retriever.index();
     let (text, question_start) = match rewritten {
         Some(rewritten) => (rewritten.to_owned(), 0),
-        None => query_text(request, evidence_terms_of(index, question)),
+        None => query_text(request, |question| evidence_terms_of(index, question)),
     };
     let limit = request.passages.unwrap_or(settings.passages);
     let (found, retrieval) = retriever.search(principal, &text, &request.filter, limit).await?;
@@ -54,11 +54,11 @@ fn evidence_terms_of(index: &Index, question: &str) -> usize {
 
 /// What to search for, and where in it the question itself starts. A question that leans on the one before it, as "and in
 /// Norway?" does, is searched together with it.
-fn query_text(request: &ChatRequest, num_telling: usize) -> (String, usize) {
+fn query_text(request: &ChatRequest, num_telling: impl Fn(&str) -> usize) -> (String, usize) {
     let question = request.question.as_str();
     let last = request.history.iter().rev().find(|turn| turn.role == Role::User).map(|turn| turn.text.trim());
     match last {
-        Some(last) if num_telling <= LEANING_TERMS && !last.is_empty() => {
+        Some(last) if !last.is_empty() && num_telling(question) <= LEANING_TERMS => {
             let earlier: String = last.chars().take(question_chars(last)).collect();
             (format!("{earlier}\n{question}"), earlier.len() + 1)
         }

@@ -130,7 +130,7 @@ fn guesses_the_dialect_of_a_bad_body() {
 }
 
 pub(super) fn events() -> Vec<ChatEvent> {
-    let cited = CitedPassage { number: 1, passage: passage("hr/hand[book].pdf", 3, "", "25 days of leave.") };
+    let cited = CitedPassage { number: 1, passage: passage("hr/hand[book].pdf", 3, "", "25 days of leave.").into() };
     let passage = &cited.passage;
     let citation = Citation {
         number: 1,

@@ -49,7 +49,7 @@ pub(super) struct SearchAnswer {
 pub(super) struct SearchResult {
     source: String,
     #[serde(flatten)]
-    passage: Passage,
+    passage: Arc<Passage>,
 }
 
 /// The function's routes.

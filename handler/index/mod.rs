@@ -7,6 +7,8 @@ pub mod filter;
 pub mod rank;
 pub mod segments;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,9 @@ use segments::manifest::{DocumentEntry, Outcome, Place};
 use segments::repair::Verified;
 use segments::writer::Upsert;
 use segments::{SegmentIndex, search};
+
+/// Passages that are searched where they are asked for: with so few, handing the work to another thread costs as much as doing it.
+const FEW_PASSAGES: u64 = 10_000;
 
 /// The passages of all documents, and the way to find them. There is no reading without a principal.
 #[derive(Clone, Debug)]
@@ -63,7 +68,7 @@ impl Query {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// The passage.
-    pub passage: Passage,
+    pub passage: Arc<Passage>,
     /// How well it fits, seen by the index; comparable within one answer only, and never shown to callers.
     pub score: f32,
     /// The cosine of its embedding with the question's, when it is among those most like it. A search service that joins
@@ -138,12 +143,14 @@ impl Index {
         };
         let snapshot = segments.snapshot().await?;
         let terms = segments.analyzer().question_terms(&query.text);
+        if snapshot.searcher.num_docs() <= FEW_PASSAGES {
+            let searching = || search::found(&snapshot, principal, query, &terms, &self.ranking);
+            // A file that went bad may make the library panic, here as on any thread.
+            return catch_unwind(AssertUnwindSafe(searching)).map_err(interrupted)?;
+        }
         let (principal, query, ranking) = (principal.clone(), query.clone(), self.ranking.clone());
-        let searched = tokio::task::spawn_blocking(move || {
-            let hits = search::best(&snapshot, &principal, &query, &terms, &ranking)?;
-            let terms = search::weights(&snapshot, &terms)?;
-            Ok(Found { hits, terms, generation: snapshot.manifest.generation })
-        });
+        let searched =
+            tokio::task::spawn_blocking(move || search::found(&snapshot, &principal, &query, &terms, &ranking));
         searched.await.map_err(interrupted)?
     }
 
@@ -311,6 +318,6 @@ impl Index {
 }
 
 /// The cause is left out: it repeats the message of a panic, which may quote a document.
-fn interrupted(_cause: tokio::task::JoinError) -> crate::error::Error {
+fn interrupted<Cause>(_cause: Cause) -> crate::error::Error {
     crate::error::Error::new(crate::error::ErrorKind::Internal, "a search was interrupted")
 }

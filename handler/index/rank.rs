@@ -1,11 +1,10 @@
 //! From two rankings to one: reciprocal rank fusion, and the thinning of what says the same twice.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use serde::Serialize;
-
-use crate::document::Passage;
 
 /// How rankings are joined and thinned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,27 +52,59 @@ pub fn fuse<T: Copy + Eq + Hash>(rankings: &[(f32, Vec<T>)]) -> Vec<(f32, T)> {
     fused
 }
 
+/// The words of a passage, for comparing it with others: their hashes, each once, in order.
+#[derive(Clone, Debug)]
+pub struct Words(Arc<[u64]>);
+
+impl Words {
+    /// Those of a text.
+    pub fn of(text: &str) -> Self {
+        let mut hashes: Vec<u64> = text.split_whitespace().map(hash).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self(hashes.into())
+    }
+
+    /// The memory they take.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.0)
+    }
+
+    fn say_the_same_as(&self, other: &Self) -> bool {
+        let (own, others) = (self.0.len(), other.0.len());
+        let (fewer, more) = (own.min(others) as f32, own.max(others) as f32);
+        // Counted only where the sizes leave it open.
+        fewer >= SAME_SHARE * more && {
+            let common = self.common(other) as f32;
+            common >= SAME_SHARE * (fewer + more - common)
+        }
+    }
+
+    fn common(&self, other: &Self) -> usize {
+        let (mut own, mut others) = (&*self.0, &*other.0);
+        let mut common = 0;
+        while let ([first, ..], [other, ..]) = (own, others) {
+            let order = first.cmp(other);
+            common += usize::from(order.is_eq());
+            own = &own[usize::from(order.is_le())..];
+            others = &others[usize::from(order.is_ge())..];
+        }
+        common
+    }
+}
+
 /// Tells whether a passage says what an earlier one said.
 #[derive(Debug, Default)]
 pub struct Thinning {
-    taken: Vec<HashSet<u64>>,
+    taken: Vec<Words>,
 }
 
 impl Thinning {
-    /// Whether the passage is new; if so, it is remembered.
-    pub fn takes(&mut self, passage: &Passage) -> bool {
-        let words: HashSet<u64> = passage.text.split_whitespace().map(hash).collect();
-        let same = |other: &HashSet<u64>| {
-            let (fewer, more) = (words.len().min(other.len()) as f32, words.len().max(other.len()) as f32);
-            // Counted only where the sizes leave it open.
-            fewer >= SAME_SHARE * more && {
-                let common = words.intersection(other).count() as f32;
-                common >= SAME_SHARE * (fewer + more - common)
-            }
-        };
-        let is_new = !self.taken.iter().any(same);
+    /// Whether a passage of these words is new; if so, it is remembered.
+    pub fn takes(&mut self, words: &Words) -> bool {
+        let is_new = !self.taken.iter().any(|taken| taken.say_the_same_as(words));
         if is_new {
-            self.taken.push(words);
+            self.taken.push(words.clone());
         }
         is_new
     }
@@ -110,6 +141,19 @@ mod tests {
     fn a_weight_decides_between_rankings() {
         let fused = fuse(&[(1.0, vec!['a']), (1.5, vec!['b'])]);
         assert_eq!(fused[0].1, 'b');
+    }
+
+    #[test]
+    fn what_says_the_same_is_left_out() {
+        let text = |words: std::ops::Range<u32>| words.map(|word| format!("w{word} ")).collect::<String>();
+        let mut thinning = Thinning::default();
+        let mut takes = |text: &str| thinning.takes(&Words::of(text));
+        assert!(takes(&text(0..20)));
+        // 18 of 22 words are common, 19 of 20, and the same ones in another order.
+        assert!(takes(&text(2..22)));
+        assert!(!takes(&text(0..19)));
+        assert!(!takes(&format!("{} {}", text(10..20), text(0..10))));
+        assert!(takes("") && !takes(" "));
     }
 
     #[test]

@@ -84,8 +84,8 @@ fn acknowledged(headers: &Headers) -> Reply {
     }
 }
 
-fn shown_of(passages: &[Passage]) -> Vec<ShownPassage> {
-    passages.iter().map(|passage| (passage.document_id.clone(), passage.id.clone())).collect()
+fn shown_of<'a>(passages: impl IntoIterator<Item = &'a Passage>) -> Vec<ShownPassage> {
+    passages.into_iter().map(|passage| (passage.document_id.clone(), passage.id.clone())).collect()
 }
 
 fn refused(id: &Value, status: u16, failure: Failure) -> Reply {

@@ -160,9 +160,14 @@ def end_what_still_runs() -> None:
 
 def ingest(program: pathlib.Path, data: pathlib.Path, *paths: pathlib.Path, **settings: str):
     """`handler ingest`, started; it ends by itself."""
+    return command(program, data, "ingest", "--json", *paths, **settings)
+
+
+def command(program: pathlib.Path, data: pathlib.Path, *arguments: str | pathlib.Path, **settings: str):
+    """A command of the program, started; what it says is passed over."""
     data.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
-        [program, "ingest", "--json", *paths],
+        [program, *arguments],
         env=environment(data, settings),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -250,7 +250,7 @@ async fn every_question_for_passages_carries_the_marks_of_who_asks() {
     }
     let search = async |principal: &Principal| {
         let found = index.search(principal, &Query::words("harbour", 10)).await.unwrap();
-        found.hits.into_iter().map(|hit| hit.passage.text).collect::<Vec<_>>()
+        found.hits.into_iter().map(|hit| hit.passage.text.clone()).collect::<Vec<_>>()
     };
     assert!(search(&Principal::anonymous()).await.is_empty());
     assert_eq!(search(&Principal::user("home", "o'Hara|x", []).unwrap()).await, ["harbour 0"]);
@@ -293,7 +293,7 @@ async fn meaning_finds_what_words_do_not_and_models_never_meet() {
     let ask = async |text: &str, embedding: Embedding| {
         let query = Query { embedding: Some(embedding), ..Query::words(text, 1) };
         let found = index.search(&Principal::anonymous(), &query).await?;
-        Ok::<_, Error>(found.hits.into_iter().map(|hit| hit.passage.text).collect::<Vec<_>>())
+        Ok::<_, Error>(found.hits.into_iter().map(|hit| hit.passage.text.clone()).collect::<Vec<_>>())
     };
     assert_eq!(ask("holidays", embedding("small", &[0.9, 0.0, 0.1])).await.unwrap(), ["annual leave"]);
     assert_eq!(ask("", embedding("small", &[0.0, 0.0, 1.0])).await.unwrap(), ["diesel engine"]);

@@ -48,7 +48,7 @@ async fn with_documents() -> TestApp {
 }
 
 /// Everything that somebody can find, and everything that the ledger says.
-async fn knowledge(app: &App) -> (Vec<Vec<(Passage, String)>>, Vec<LedgerRow>) {
+async fn knowledge(app: &App) -> (Vec<Vec<(Arc<Passage>, String)>>, Vec<LedgerRow>) {
     let mut found = Vec::new();
     for question in QUESTIONS {
         for principal in [Principal::anonymous(), Principal::user("home", "eva", ["crew"]).unwrap()] {

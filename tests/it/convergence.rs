@@ -165,7 +165,7 @@ impl World {
         let found = ingest.index.search(&Principal::anonymous(), &query).await.unwrap();
         let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for hit in found.hits {
-            texts.entry(hit.passage.name.to_string()).or_default().push(hit.passage.text);
+            texts.entry(hit.passage.name.to_string()).or_default().push(hit.passage.text.clone());
         }
         texts
     }

@@ -149,7 +149,7 @@ pub fn upsert(name: &str, version: DocumentVersion, texts: &[&str]) -> Upsert {
 pub async fn find(index: &Index, text: &str) -> Vec<String> {
     let query = Query::words(text, 20);
     let found = index.search(&Principal::anonymous(), &query).await.unwrap();
-    found.hits.into_iter().map(|hit| hit.passage.text).collect()
+    found.hits.into_iter().map(|hit| hit.passage.text.clone()).collect()
 }
 
 #[tokio::test]

@@ -217,7 +217,7 @@ async fn segments(app: &App) -> BTreeSet<String> {
 
 async fn found(app: &App, words: &str) -> Vec<String> {
     let hits = app.index.search(&Principal::anonymous(), &Query::words(words, 99)).await.unwrap().hits;
-    hits.into_iter().map(|hit| hit.passage.text).collect()
+    hits.into_iter().map(|hit| hit.passage.text.clone()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -131,7 +131,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("azure_security_keyvault_secrets", &["key_vault.rs"]),
     ("jsonwebtoken", &["access/"]),
     ("redis::aio", &["cache/redis.rs"]),
-    ("moka", &["cache/mod.rs", "access/limits/window.rs", "chat/passage_terms.rs"]),
+    ("moka", &["cache/mod.rs", "access/limits/window.rs", "chat/passage_terms.rs", "index/segments/passages.rs"]),
     ("azure_data_cosmos", &["stores/records/cosmos/"]),
     ("rusqlite", &["stores/records/sqlite.rs"]),
     ("async_openai", &["models/openai/"]),

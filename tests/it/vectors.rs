@@ -232,7 +232,7 @@ async fn words_and_meaning_are_joined() {
     let query =
         Query { text: word(20), embedding: Some(embedding(MODEL, &vectors[40])), limit: 60, filter: Filter::default() };
     let found = place.index.search(&Principal::anonymous(), &query).await.unwrap();
-    let texts: Vec<String> = found.hits.into_iter().map(|hit| hit.passage.text).collect();
+    let texts: Vec<String> = found.hits.into_iter().map(|hit| hit.passage.text.clone()).collect();
     // Found by both: rank 1 by words and some rank by meaning. Found first by meaning alone: second.
     assert_eq!(texts[..2], [word(20), word(40)]);
     assert_eq!(texts.len(), 60, "all others follow by meaning");

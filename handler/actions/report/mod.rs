@@ -219,7 +219,7 @@ async fn whole(chat: &Chat, principal: &Principal, wanted: &ReportWanted) -> Res
         return Err(Error::new(ErrorKind::InvalidRequest, sentence));
     }
     let numbered = all.into_iter().enumerate();
-    Ok(numbered.map(|(at, passage)| CitedPassage { number: at + 1, passage }).collect())
+    Ok(numbered.map(|(at, passage)| CitedPassage { number: at + 1, passage: Arc::new(passage) }).collect())
 }
 
 #[cfg(test)]
@@ -250,7 +250,7 @@ mod tests {
             made: DateTime::from_timestamp(1_777_000_000, 0).expect("a time"),
             question: Some("What *now*?"),
             answer: vec![Piece::Text("It says so <u>".to_owned()), Piece::Cite(1), Piece::Text(".\n\nEnd.".to_owned())],
-            passages: vec![CitedPassage { number: 1, passage }],
+            passages: vec![CitedPassage { number: 1, passage: Arc::new(passage) }],
         }
     }
 

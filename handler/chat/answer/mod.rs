@@ -26,6 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::models::extractive::{Extract, Material, extract};
 use crate::models::{ChatModel, Finish, Usage};
 use crate::telemetry::metrics;
+use crate::tokens::estimate;
 
 /// What an answer waits for before its first word.
 const SEARCH: &str = "the search";
@@ -94,12 +95,12 @@ fn answer_anew(
         let query = rewritten.as_ref().map(|rewritten| rewritten.query.as_str());
         let found = retrieve(&chat.retriever, &principal, &request, query, &chat.settings);
         let mut found = within(deadline, SEARCH, found).await?;
-        let history = shown(chat, &request, &mut found);
+        let (history, tokens) = shown(chat, &request, &mut found);
         yield ChatEvent::Context(found.context.clone());
         let analyze = |text: &str| chat.retriever.index().terms(text);
         let terms: Vec<PassageTerms> = found.context.passages.iter().map(|cited| chat.retriever.terms_of(&cited.passage)).collect();
         let is_enough = is_enough(chat, &found, &terms);
-        let words = words(chat, &principal, &request, history, &found, is_enough, &analyze, deadline);
+        let words = words(chat, &principal, &request, history, tokens, &found, is_enough, &analyze, deadline);
         let mut checker = CitationChecker::new(request.question.as_str(), &analyze, chat.settings.citation_support);
         checker.add(&found.context.passages, terms);
         let known = found.context.passages.iter().map(|cited| cited.passage.text.as_str());
@@ -133,18 +134,19 @@ async fn rewritten(chat: &Chat, request: &ChatRequest) -> Option<Rewritten> {
     }
 }
 
-/// The history that a model is shown. Passages that find no room beside it are taken out of what was found, so that nothing
-/// is cited that the model has not seen.
-fn shown<'a>(chat: &Chat, request: &'a ChatRequest, found: &mut Retrieved) -> &'a [Turn] {
+/// The history that a model is shown, and the tokens of all that it is shown. Passages that find no room are taken out of what
+/// was found, so that nothing is cited that the model has not seen.
+fn shown<'a>(chat: &Chat, request: &'a ChatRequest, found: &mut Retrieved) -> (&'a [Turn], usize) {
     if matches!(chat.model, ChatModel::Extractive) {
-        return &[];
+        return (&[], 0);
     }
-    let room = budget::room(request, &chat.settings, prompt::tokens(request));
+    let fixed = prompt::tokens(request) + estimate(request.question.as_str());
+    let room = budget::room(&chat.settings, fixed);
     let history = budget::history(request, &chat.settings, room);
     // What tools say needs room, too.
     let room = if chat.settings.tool_rounds > 0 { room - room / TOOL_PART } else { room };
-    budget::fit(&mut found.context.passages, history, room);
-    history
+    let taken = budget::fit(&mut found.context.passages, history, room);
+    (history, fixed + taken)
 }
 
 /// Whether the passages are worth an answer. Where a model words it, they may also say the same as the question in other
@@ -165,6 +167,7 @@ fn words<'a>(
     principal: &'a Principal,
     request: &'a ChatRequest,
     history: &'a [Turn],
+    tokens: usize,
     found: &Retrieved,
     is_enough: bool,
     analyze: &Analyze<'_>,
@@ -174,7 +177,7 @@ fn words<'a>(
         ChatModel::Extractive if is_enough => quoted(request, found, analyze),
         ChatModel::OpenAi(model) if is_enough || chat.settings.tool_rounds > 0 && model.takes_tools() => {
             let passages = found.context.passages.clone();
-            let task = Task { chat, principal, request, history, passages, is_enough, deadline };
+            let task = Task { chat, principal, request, history, passages, tokens, is_enough, deadline };
             Some(agent::run(model, task).boxed())
         }
         _ => None,
@@ -184,7 +187,7 @@ fn words<'a>(
 /// The best sentences of the passages, written the way a model is asked to: each followed by its marker.
 fn quoted<'a>(request: &ChatRequest, found: &Retrieved, analyze: &Analyze<'_>) -> Option<BoxStream<'a, Result<Said>>> {
     let cited: &[CitedPassage] = &found.context.passages;
-    let passages: Vec<&Passage> = cited.iter().map(|cited| &cited.passage).collect();
+    let passages: Vec<&Passage> = cited.iter().map(|cited| &*cited.passage).collect();
     let material =
         Material { question: request.question.as_str(), terms: &found.terms.all, passages: &passages, analyze };
     let extracts = extract(&material);

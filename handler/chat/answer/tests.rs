@@ -20,8 +20,11 @@ fn found(question: &str) -> (ChatRequest, Retrieved) {
         ),
         passage("travel.md", 0, "", "The director approves travel above 1,000 euros."),
     ];
-    let passages =
-        passages.into_iter().enumerate().map(|(at, passage)| CitedPassage { number: at + 1, passage }).collect();
+    let passages = passages
+        .into_iter()
+        .enumerate()
+        .map(|(at, passage)| CitedPassage { number: at + 1, passage: passage.into() })
+        .collect();
     let tokens: Vec<Token> =
         fixture::tokens(question).into_iter().map(|(term, start, end)| Token { term, start, end }).collect();
     let terms = question_terms(question, 0, &tokens, &[]);

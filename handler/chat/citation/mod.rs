@@ -4,15 +4,13 @@
 
 mod names;
 
-use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use self::names::{Name, names};
 use crate::chat::marker::{MarkerScanner, Part};
-use crate::chat::passage_terms::{Analyze, PassageTerms, frame};
+use crate::chat::passage_terms::{Analyze, PassageTerms, Support};
 use crate::chat::{Citation, CitedPassage};
-use crate::models::extractive::units::units;
-use crate::models::numbers::{Number, NumberSet, numbers};
+use crate::models::numbers::{Number, numbers};
 use crate::models::sentence::sentences;
 
 /// A checked part of an answer.
@@ -44,12 +42,12 @@ pub struct CitationChecker<'a> {
     /// The terms of the question: an answer may name whom it was asked about.
     asked: HashSet<String>,
     /// The share of a sentence's terms that a passage must have.
-    support: f32,
+    least_support: f32,
     scanner: MarkerScanner,
     /// The words since the last group of markers.
     since_marker: String,
     /// The words the last group of markers was for, in case another group follows with hardly a word between.
-    last_claim: String,
+    last_claim: Claim,
     /// Markers that wait for the end of their group.
     group: Vec<usize>,
     /// White space that waits for what comes after it, before and after the group.
@@ -58,29 +56,30 @@ pub struct CitationChecker<'a> {
     verdict: Verdict,
 }
 
-/// A passage with what a check needs of it, worked out when first cited.
+/// What a group of markers is for, with its terms.
+#[derive(Default)]
+struct Claim {
+    text: String,
+    terms: Vec<String>,
+}
+
+/// A passage with its terms.
 struct Checked {
     cited: CitedPassage,
     terms: PassageTerms,
-    content: OnceCell<Content>,
-}
-
-struct Content {
-    numbers: NumberSet,
-    quotes: Vec<(String, HashSet<String>)>,
 }
 
 impl<'a> CitationChecker<'a> {
     /// Starts on an answer to a question.
-    pub fn new(question: &str, analyze: &'a Analyze<'a>, support: f32) -> Self {
+    pub fn new(question: &str, analyze: &'a Analyze<'a>, least_support: f32) -> Self {
         Self {
             passages: Vec::new(),
             asked: analyze(question).into_iter().collect(),
             analyze,
-            support,
+            least_support,
             scanner: MarkerScanner::default(),
             since_marker: String::new(),
-            last_claim: String::new(),
+            last_claim: Claim::default(),
             group: Vec::new(),
             space_before: String::new(),
             space_after: String::new(),
@@ -91,7 +90,7 @@ impl<'a> CitationChecker<'a> {
     /// Passages that the answer may cite from now on, with their terms in the same order.
     pub fn add(&mut self, passages: &[CitedPassage], terms: Vec<PassageTerms>) {
         let with_terms = passages.iter().cloned().zip(terms);
-        self.passages.extend(with_terms.map(|(cited, terms)| Checked { cited, terms, content: OnceCell::new() }));
+        self.passages.extend(with_terms.map(|(cited, terms)| Checked { cited, terms }));
     }
 
     /// What is certain after the next words.
@@ -166,8 +165,10 @@ impl<'a> CitationChecker<'a> {
         if group.is_empty() {
             return false;
         }
-        let claim = self.claim();
+        self.read_claim();
+        let claim = std::mem::take(&mut self.last_claim);
         let supporting = self.supporting(&group, &claim);
+        self.last_claim = claim;
         let before = std::mem::take(&mut self.space_before);
         let after = std::mem::take(&mut self.space_after);
         let was_dropped = supporting.is_empty();
@@ -179,23 +180,25 @@ impl<'a> CitationChecker<'a> {
     }
 
     /// The last sentence before the markers. Hardly a word since the last markers means that these are for the same one.
-    fn claim(&mut self) -> String {
+    fn read_claim(&mut self) {
         let text = std::mem::take(&mut self.since_marker);
-        let says_something = |sentence: &&&str| !(self.analyze)(without_label(sentence)).is_empty();
-        if let Some(sentence) = sentences(&text).iter().rev().find(says_something) {
-            without_label(sentence).clone_into(&mut self.last_claim);
+        let claim = |sentence: &&str| {
+            let text = without_label(sentence);
+            let terms = (self.analyze)(text);
+            (!terms.is_empty()).then(|| Claim { text: text.to_owned(), terms })
+        };
+        if let Some(claim) = sentences(&text).iter().rev().find_map(claim) {
+            self.last_claim = claim;
         }
-        self.last_claim.clone()
     }
 
-    fn supporting(&mut self, group: &[usize], claim: &str) -> Vec<Citation> {
-        let terms = (self.analyze)(claim);
-        let figures = numbers(claim);
+    fn supporting(&mut self, group: &[usize], Claim { text, terms }: &Claim) -> Vec<Citation> {
+        let figures = numbers(text);
         let mut seen = HashSet::new();
         let mut candidates = Vec::new();
         for number in group.iter().filter(|number| seen.insert(**number)) {
             match self.passages.iter().find(|checked| checked.cited.number == *number) {
-                Some(checked) if !terms.is_empty() && self.is_supported(checked, &terms, &figures) => {
+                Some(checked) if !terms.is_empty() && self.is_supported(checked, terms, &figures) => {
                     candidates.push(checked)
                 }
                 None if *number == 0 => self.verdict.declined = true,
@@ -203,15 +206,15 @@ impl<'a> CitationChecker<'a> {
             }
         }
         // Each figure has to be in one of the passages cited together.
-        let is_known = |figure: &Number| candidates.iter().any(|checked| self.content(checked).numbers.holds(figure));
+        let is_known = |figure: &Number| candidates.iter().any(|checked| self.support(checked).numbers.holds(figure));
         // And so has each name.
-        let names = if candidates.is_empty() { Vec::new() } else { names(claim) };
+        let names = if candidates.is_empty() { Vec::new() } else { names(text) };
         let is_named = |name: &Name<'_>| candidates.iter().any(|checked| self.knows(checked, name));
         if !figures.iter().all(is_known) || !names.iter().all(is_named) {
             self.verdict.dropped += candidates.len();
             return Vec::new();
         }
-        let citations: Vec<Citation> = candidates.iter().map(|checked| self.cite(checked, &terms)).collect();
+        let citations: Vec<Citation> = candidates.iter().map(|checked| self.cite(checked, terms)).collect();
         for citation in &citations {
             if !self.verdict.citations.iter().any(|known| known.number == citation.number) {
                 self.verdict.citations.push(citation.clone());
@@ -222,8 +225,8 @@ impl<'a> CitationChecker<'a> {
 
     /// Whether a passage has enough of a claim's words, and at least one of its figures when it has any.
     fn is_supported(&self, checked: &Checked, terms: &[String], figures: &[Number]) -> bool {
-        let has_figure = figures.is_empty() || figures.iter().any(|figure| self.content(checked).numbers.holds(figure));
-        has_figure && checked.terms.share(terms) >= self.support
+        let has_figure = figures.is_empty() || figures.iter().any(|figure| self.support(checked).numbers.holds(figure));
+        has_figure && checked.terms.share(terms) >= self.least_support
     }
 
     /// Whether a passage has a name. Words of the question are known, and so are those that are no terms.
@@ -239,7 +242,7 @@ impl<'a> CitationChecker<'a> {
     fn cite(&self, checked: &Checked, terms: &[String]) -> Citation {
         let common = |quote: &&(String, HashSet<String>)| terms.iter().filter(|term| quote.1.contains(*term)).count();
         // The first of equals: `max_by_key` would take the last.
-        let best = self.content(checked).quotes.iter().rev().max_by_key(common);
+        let best = self.support(checked).quotes.iter().rev().max_by_key(common);
         let passage = &checked.cited.passage;
         Citation {
             number: checked.cited.number,
@@ -252,18 +255,8 @@ impl<'a> CitationChecker<'a> {
         }
     }
 
-    fn content<'c>(&self, checked: &'c Checked) -> &'c Content {
-        checked.content.get_or_init(|| {
-            let passage = &checked.cited.passage;
-            let mut numbers = NumberSet::of(&passage.text);
-            numbers.add(&frame(passage));
-            let with_terms = |text: String| {
-                let terms = (self.analyze)(&text).into_iter().collect();
-                (text, terms)
-            };
-            let quotes = units(&passage.text).into_iter().map(|unit| with_terms(unit.text)).collect();
-            Content { numbers, quotes }
-        })
+    fn support<'c>(&self, checked: &'c Checked) -> &'c Support {
+        checked.terms.support(&checked.cited.passage, self.analyze)
     }
 }
 

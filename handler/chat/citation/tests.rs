@@ -14,7 +14,11 @@ fn handbook() -> Vec<CitedPassage> {
         passage("handbook.pdf", 3, "Sick leave", "A doctor's note is needed from day 4 of an illness."),
         passage("travel.md", 0, "", "Travel costs above 1,000 euros need approval of the director."),
     ];
-    passages.into_iter().enumerate().map(|(at, passage)| CitedPassage { number: at + 1, passage }).collect()
+    passages
+        .into_iter()
+        .enumerate()
+        .map(|(at, passage)| CitedPassage { number: at + 1, passage: passage.into() })
+        .collect()
 }
 
 /// The answer with citations written as `{n}`, and the verdict; given whole and byte by byte, which must not differ.

@@ -1,5 +1,7 @@
 //! `search_documents`: passages that fit a query, each with the number to cite it by.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, object};
@@ -43,7 +45,7 @@ pub(super) async fn run(desk: Desk<'_>, asked: Arguments<'_>, shelf: &mut Shelf)
         if estimate(&text) + estimate(&whole) > desk.room {
             break;
         }
-        let Some((number, is_new)) = shelf.place(hit.passage.clone()) else { break };
+        let Some((number, is_new)) = shelf.place(Arc::clone(&hit.passage)) else { break };
         let told = if is_new { whole } else { format!("{} (you have it already)\n", hit.passage.source()) };
         text.push_str(&format!("\n[{number}] {told}"));
         count += 1;

@@ -1,6 +1,8 @@
 //! The numbered passages of one answer. What enters are passages as they are found, what leaves is a number for each: the same
 //! for the same passage, so that a citation points where the model means it to. Their number is bounded.
 
+use std::sync::Arc;
+
 use crate::chat::CitedPassage;
 use crate::document::Passage;
 
@@ -22,7 +24,7 @@ impl Shelf {
     }
 
     /// The number of a passage, and whether it is new here. None when the shelf is full.
-    pub fn place(&mut self, passage: Passage) -> Option<(usize, bool)> {
+    pub fn place(&mut self, passage: Arc<Passage>) -> Option<(usize, bool)> {
         if let Some(known) = self.passages.iter().find(|cited| cited.passage.id == passage.id) {
             return Some((known.number, false));
         }
@@ -49,16 +51,16 @@ mod tests {
 
     #[test]
     fn a_passage_has_one_number() {
-        let first = CitedPassage { number: 1, passage: passage("a.txt", 0, "", "A") };
+        let first = CitedPassage { number: 1, passage: passage("a.txt", 0, "", "A").into() };
         let mut shelf = Shelf::of(vec![first.clone()]);
         assert_eq!(shelf.place(first.passage), Some((1, false)));
-        assert_eq!(shelf.place(passage("b.txt", 0, "", "B")), Some((2, true)));
+        assert_eq!(shelf.place(passage("b.txt", 0, "", "B").into()), Some((2, true)));
         let numbers: Vec<usize> = shelf.take_new().iter().map(|cited| cited.number).collect();
         assert_eq!((numbers, shelf.take_new().len()), (vec![2], 0));
         for at in 0..MOST as u32 {
-            shelf.place(passage("c.txt", at, "", "C"));
+            shelf.place(passage("c.txt", at, "", "C").into());
         }
-        assert_eq!(shelf.place(passage("d.txt", 0, "", "D")), None);
+        assert_eq!(shelf.place(passage("d.txt", 0, "", "D").into()), None);
         assert_eq!(shelf.take_new().last().map(|cited| cited.number), Some(MOST));
     }
 }

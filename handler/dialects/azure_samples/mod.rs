@@ -130,7 +130,7 @@ impl Gathered {
 
     fn passages(&self) -> impl Iterator<Item = (String, &crate::document::Passage)> {
         let cited = self.found.iter().flat_map(|found| &found.passages);
-        cited.map(|cited| (escaped(&cited.passage.source()), &cited.passage))
+        cited.map(|cited| (escaped(&cited.passage.source()), &*cited.passage))
     }
 
     /// The steps that a frontend shows under "thought process".

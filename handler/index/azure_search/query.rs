@@ -2,6 +2,7 @@
 //! and what is not of the version that counts is left out. A principal's marks are in every request.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use super::schema::{KIND, PASSAGE, SEMANTIC, vector_field};
 use crate::document::{DocumentId, DocumentName, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::filter::Filter;
-use crate::index::rank::{RankSettings, Thinning};
+use crate::index::rank::{RankSettings, Thinning, Words};
 use crate::index::{Found, Hit, Query, QueryTerm};
 
 /// The fields a passage is made of.
@@ -58,7 +59,8 @@ impl AzureSearchIndex {
             tokio::try_join!(self.living_hits(&shelf.name, body, query), self.generation(&shelf.name))?;
         let terms = self.weigh(&terms, &hits);
         let mut thinning = Thinning::default();
-        let hits = hits.into_iter().filter(|hit| thinning.takes(&hit.passage)).take(query.limit).collect();
+        let hits =
+            hits.into_iter().filter(|hit| thinning.takes(&Words::of(&hit.passage.text))).take(query.limit).collect();
         Ok(Found { hits, terms, generation })
     }
 
@@ -117,7 +119,7 @@ impl AzureSearchIndex {
             let Some(claim) = claim.filter(|claim| row["upload"].as_str() == Some(&claim.upload)) else { continue };
             if filter.admits(&claim.document, &claim.entry(now)) {
                 let score = row["@search.rerankerScore"].as_f64().or(row["@search.score"].as_f64()).unwrap_or(0.0);
-                hits.push(Hit { passage: passage_of(row)?, score: score as f32, cosine: None });
+                hits.push(Hit { passage: Arc::new(passage_of(row)?), score: score as f32, cosine: None });
             }
         }
         // Equal scores come in any order from the service, and in one order from us.

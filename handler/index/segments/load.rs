@@ -194,10 +194,11 @@ impl SegmentIndex {
         segments: &HashMap<String, OpenSegment>,
     ) -> Result<Arc<Snapshot>> {
         let (analyzer, manifest, segments) = (self.shared.analyzer.clone(), Arc::clone(manifest), segments.clone());
+        let passages = Arc::clone(&self.shared.passages);
         blocking(move || {
             let readable = manifest.segments.iter().filter_map(|entry| Some((entry, segments.get(&entry.id)?)));
             let readable: Vec<_> = readable.collect();
-            Snapshot::open(Arc::clone(&manifest), &readable, &analyzer).map(Arc::new)
+            Snapshot::open(Arc::clone(&manifest), &readable, &analyzer, passages).map(Arc::new)
         })
         .await
     }

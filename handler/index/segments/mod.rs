@@ -12,6 +12,7 @@ pub mod load;
 pub mod maintain;
 pub mod manifest;
 pub mod overview;
+pub mod passages;
 pub mod repair;
 pub mod rows;
 pub mod search;
@@ -34,6 +35,7 @@ use memmap2::Mmap;
 
 use self::analyze::Analyzer;
 use self::manifest::Manifest;
+use self::passages::PassageCache;
 use self::snapshot::{OpenSegment, Snapshot};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -67,6 +69,7 @@ struct Shared {
     loading: tokio::sync::Mutex<()>,
     queue: writer::Queue,
     checks: files::Checks,
+    passages: Arc<PassageCache>,
 }
 
 /// The generation in use.
@@ -111,6 +114,7 @@ impl SegmentIndex {
             loading: tokio::sync::Mutex::new(()),
             queue: writer::Queue::default(),
             checks: files::Checks::default(),
+            passages: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 
 use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocAddress, DocId, DocSet, Score, TERMINATED, TantivyDocument, Term};
+use tantivy::{DocAddress, DocId, DocSet, Score, TERMINATED, Term};
 
 use super::best::Best;
+use super::passages::read;
 use super::rows::RowSet;
-use super::segment;
 use super::snapshot::{SegmentVectors, Snapshot};
 use super::vectors::scan::{Searched, nearest};
 use crate::document::{DocumentId, Embedding, Passage, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::filter::Filter;
 use crate::index::rank::{self, RankSettings, Thinning};
-use crate::index::{Hit, Query as Wanted, QueryTerm};
+use crate::index::{Found, Hit, Query as Wanted, QueryTerm};
 
 /// How much a term found in title, headings or name counts beside one found in the text.
 const CONTEXT_BOOST: Score = 0.4;
@@ -24,8 +24,20 @@ const CONTEXT_BOOST: Score = 0.4;
 /// Passages that weights imagine besides the real ones: among three passages no term is rare or common yet.
 const IMAGINED_PASSAGES: f32 = 50.0;
 
+/// What a question finds in one generation, with the weights of its terms.
+pub fn found(
+    snapshot: &Snapshot,
+    principal: &Principal,
+    query: &Wanted,
+    terms: &[String],
+    ranking: &RankSettings,
+) -> Result<Found> {
+    let hits = best(snapshot, principal, query, terms, ranking)?;
+    Ok(Found { hits, terms: weights(snapshot, terms)?, generation: snapshot.manifest.generation })
+}
+
 /// The passages that fit best: both rankings joined, without those that say what a better one said.
-pub fn best(
+fn best(
     snapshot: &Snapshot,
     principal: &Principal,
     query: &Wanted,
@@ -47,9 +59,9 @@ pub fn best(
         if hits.len() == query.limit {
             break;
         }
-        let passage = stored(snapshot, row)?;
-        if thinning.takes(&passage) {
-            hits.push(Hit { passage, score, cosine: cosines.get(&row).copied() });
+        let read = snapshot.passages.read(&snapshot.searcher, snapshot.fields, row)?;
+        if thinning.takes(&read.words) {
+            hits.push(Hit { passage: read.passage, score, cosine: cosines.get(&row).copied() });
         }
     }
     Ok(hits)
@@ -106,7 +118,7 @@ fn by_embedding(
 }
 
 /// The weight of each term: its inverse document frequency, with that of a term nobody uses as the highest.
-pub fn weights(snapshot: &Snapshot, terms: &[String]) -> Result<Vec<QueryTerm>> {
+fn weights(snapshot: &Snapshot, terms: &[String]) -> Result<Vec<QueryTerm>> {
     let total = snapshot.searcher.num_docs() as f32 + IMAGINED_PASSAGES;
     terms
         .iter()
@@ -129,7 +141,8 @@ pub fn of_document(snapshot: &Snapshot, principal: &Principal, document: &Docume
         let Some(mut postings) = postings else { continue };
         while postings.doc() != TERMINATED {
             if visible.contains(postings.doc()) {
-                passages.push(stored(snapshot, DocAddress::new(segment_ordinal(ordinal), postings.doc()))?);
+                let row = DocAddress::new(segment_ordinal(ordinal), postings.doc());
+                passages.push(read(&snapshot.searcher, snapshot.fields, row)?);
             }
             postings.advance();
         }
@@ -170,12 +183,6 @@ fn document_frequency(snapshot: &Snapshot, term: &str) -> tantivy::Result<u64> {
         frequency = frequency.max(snapshot.searcher.doc_freq(&Term::from_field_text(field, term))?);
     }
     Ok(frequency)
-}
-
-/// The passage of a row.
-fn stored(snapshot: &Snapshot, address: DocAddress) -> Result<Passage> {
-    let document: TantivyDocument = snapshot.searcher.doc(address).map_err(damaged)?;
-    segment::to_row(&document, snapshot.fields).map(|row| row.passage)
 }
 
 fn segment_ordinal(ordinal: usize) -> u32 {

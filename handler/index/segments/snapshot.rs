@@ -14,6 +14,7 @@ use super::analyze::Analyzer;
 use super::bundle::{Bundle, BundleDirectory, DOCUMENTS_FILE, META_FILE};
 use super::files::LocalFile;
 use super::manifest::{FileEntry, Manifest, SegmentEntry};
+use super::passages::PassageCache;
 use super::rows::RowSet;
 use super::segment::{self, Fields};
 use super::stored::{Table, table_from_bytes};
@@ -107,6 +108,8 @@ pub struct Snapshot {
     marked: Mutex<HashMap<String, Arc<Vec<RowSet>>>>,
     /// The columns.
     pub fields: Fields,
+    /// What was read of its rows lately.
+    pub passages: Arc<PassageCache>,
 }
 
 impl Snapshot {
@@ -115,6 +118,7 @@ impl Snapshot {
         manifest: Arc<Manifest>,
         segments: &[(&SegmentEntry, &OpenSegment)],
         analyzer: &Analyzer,
+        passages: Arc<PassageCache>,
     ) -> Result<Self> {
         let damaged = |e: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::IndexDamaged, "the index cannot be opened").caused_by(e)
@@ -167,6 +171,7 @@ impl Snapshot {
             live,
             vectors,
             fields,
+            passages,
             runs,
             admitted: Mutex::default(),
             marked: Mutex::default(),

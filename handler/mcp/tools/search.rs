@@ -1,5 +1,7 @@
 //! The tools that search: `search_documents` gives passages with their text, `search` the bare list that connectors expect.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::super::resources::uri;
@@ -71,8 +73,12 @@ pub(super) async fn passages(sources: Sources<'_>, principal: &Principal, asked:
     };
     let text: Vec<String> = found.iter().map(|passage| format!("[{}]\n{}", passage.source(), passage.text)).collect();
     let text = if text.is_empty() { "Nothing fits.".to_owned() } else { text.join("\n\n") };
-    let results: Vec<Value> = found.iter().map(told).collect();
-    Ok(Found { text, structured: json!({"results": results, "retrieval": retrieval}), shown: shown_of(&found) })
+    let results: Vec<Value> = found.iter().map(|passage| told(passage)).collect();
+    Ok(Found {
+        text,
+        structured: json!({"results": results, "retrieval": retrieval}),
+        shown: shown_of(found.iter().map(Arc::as_ref)),
+    })
 }
 
 /// What `search` takes.
@@ -91,9 +97,9 @@ pub(super) fn hits_output() -> Value {
 pub(super) async fn hits(sources: Sources<'_>, principal: &Principal, asked: Arguments<'_>) -> Result<Found> {
     let (found, _) = search(sources, principal, asked, &Filter::default(), HITS).await?;
     let told = |passage: &Passage| json!({"id": passage.id, "title": title(passage), "url": uri(&passage.document_id, passage.page)});
-    let structured = json!({"results": found.iter().map(told).collect::<Vec<_>>()});
+    let structured = json!({"results": found.iter().map(|passage| told(passage)).collect::<Vec<_>>()});
     // Connectors read the JSON out of the text.
-    Ok(Found { text: structured.to_string(), structured, shown: shown_of(&found) })
+    Ok(Found { text: structured.to_string(), structured, shown: shown_of(found.iter().map(Arc::as_ref)) })
 }
 
 async fn search(
@@ -102,7 +108,7 @@ async fn search(
     asked: Arguments<'_>,
     filter: &Filter,
     limit: usize,
-) -> Result<(Vec<Passage>, Value)> {
+) -> Result<(Vec<Arc<Passage>>, Value)> {
     let query = Question::parse(asked.text("query")?, sources.query_chars)?;
     if sources.is_strict {
         query.refuse_scripts()?;

@@ -7,6 +7,8 @@ mod extractive;
 mod notes;
 mod reading;
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
@@ -138,7 +140,7 @@ pub(super) async fn run(desk: Desk<'_>, asked: Arguments<'_>, shelf: &mut Shelf)
         for note in summary.of(section) {
             let numbers: Vec<usize> = summary
                 .sources(note)
-                .filter_map(|passage| shelf.place(passage.clone()))
+                .filter_map(|passage| shelf.place(Arc::new(passage.clone())))
                 .map(|(number, _)| number)
                 .collect();
             let line =

@@ -1,6 +1,8 @@
 //! Notes of a model on passages. What enters are its words, what leaves are the notes in them whose references hold: each is
 //! checked as an answer is, and let out as an answer is.
 
+use std::sync::Arc;
+
 use super::{Note, Section};
 use crate::chat::citation::{CitationChecker, Piece};
 use crate::chat::outgoing::OutgoingFilter;
@@ -25,7 +27,7 @@ pub(super) struct NoteChecker<'a> {
 impl<'a> NoteChecker<'a> {
     /// For notes that name passages by their ordinal and one.
     pub(super) fn new(passages: &[Passage], analyze: &'a Analyze<'a>, settings: &'a ChatSettings) -> Self {
-        let cited = |passage: &Passage| CitedPassage { number: number_of(passage), passage: passage.clone() };
+        let cited = |passage: &Passage| CitedPassage { number: number_of(passage), passage: Arc::new(passage.clone()) };
         let passages = passages.iter().map(cited).collect();
         Self { passages, analyze, support: settings.citation_support, links: &settings.links }
     }
