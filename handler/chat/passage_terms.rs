@@ -15,11 +15,11 @@ use crate::models::numbers::NumberSet;
 /// What a term counts when a passage only has another form of it.
 const RESEMBLING_SHARE: f32 = 0.7;
 
-/// Memory for terms of passages: those of some thousand of them.
-const MOST_BYTES: u64 = 4 << 20;
+/// Memory for terms of passages and for what these can support: that of about a thousand of them.
+const MOST_BYTES: u64 = 8 << 20;
 
-/// What a passage can support takes so much more than its terms alone.
-const SUPPORT_SHARE: usize = 4;
+/// What a passage can support takes so many times its text: its sentences, and the terms of each.
+const SUPPORT_SHARE: usize = 3;
 
 /// Text into terms, in order, the way the index does it.
 pub type Analyze<'a> = dyn Fn(&str) -> Vec<String> + Send + Sync + 'a;
@@ -31,6 +31,7 @@ pub struct PassageTerms(Arc<Read>);
 #[derive(Debug)]
 struct Read {
     terms: Box<Sorted>,
+    text_bytes: usize,
     /// Worked out when the passage is first cited.
     support: OnceLock<Support>,
 }
@@ -67,7 +68,7 @@ impl PassageTerms {
         let mut terms: Vec<Box<str>> = found.map(String::into_boxed_str).collect();
         terms.sort_unstable();
         terms.dedup();
-        Self(Arc::new(Read { terms: terms.into(), support: OnceLock::new() }))
+        Self(Arc::new(Read { terms: terms.into(), text_bytes: passage.text.len(), support: OnceLock::new() }))
     }
 
     /// What the passage can support; `passage` is the one that these are the terms of.
@@ -110,7 +111,7 @@ impl PassageTerms {
     /// The memory that they take, or will take.
     fn bytes(&self) -> usize {
         let terms: usize = self.0.terms.iter().map(|term| term.len() + size_of::<Box<str>>()).sum();
-        terms * (1 + SUPPORT_SHARE)
+        terms + SUPPORT_SHARE * self.0.text_bytes
     }
 }
 

@@ -19,6 +19,7 @@ use crate::deadline::within;
 use crate::dialects::{Decoded, Echo};
 use crate::document::{DocumentId, Principal};
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::invoke::guarded_stream;
 use crate::ingest::ledger::State;
 use crate::models::ChatModel;
 use crate::tokens;
@@ -93,7 +94,7 @@ async fn open_turn(
     };
     let reserved = reserve(app, &principal, &request).await?;
     let Some(id) = &conversation else {
-        let events = answer_until(deadline, Arc::clone(&app.chat), principal, request).boxed();
+        let events = guarded_stream(answer_until(deadline, Arc::clone(&app.chat), principal, request));
         return Ok((None, kept(leave, paid(reserved, events, deadline), deadline)));
     };
     let begun = match leave.as_ref().and_then(Leave::begun) {
@@ -113,7 +114,7 @@ async fn open_turn(
     if let Some(leave) = &mut leave {
         leave.is_turn(open.number()).await?;
     }
-    let events = answer_until(deadline, Arc::clone(&app.chat), principal, request).boxed();
+    let events = guarded_stream(answer_until(deadline, Arc::clone(&app.chat), principal, request));
     let events = open.record(paid(reserved, events, deadline), deadline);
     Ok((turn, kept(leave, events, deadline)))
 }

@@ -120,8 +120,9 @@ proptest! {
 
     #[test]
     fn nothing_fails(text in "(\\PC|[\\[\\]()<`:\n ]){0,200}") {
-        let out = filtered(&[&text]);
+        filtered(&[&text]);
         // Code stays what it is, and nobody takes it for an image.
-        prop_assert!(text.contains('`') || !out.contains("![") && !out.contains("]:/"));
+        let out = filtered(&[&text.replace('`', "")]);
+        prop_assert!(!out.contains("![") && !out.contains("]:/"));
     }
 }

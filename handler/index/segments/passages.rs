@@ -2,9 +2,9 @@
 //! finding it, so those that were read lately are kept: a row of a segment never changes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::sync::Cache;
-use tantivy::index::SegmentId;
 use tantivy::{DocAddress, DocId, Searcher, TantivyDocument};
 
 use super::segment::{self, Fields};
@@ -17,6 +17,19 @@ const MOST_BYTES: u64 = 4 << 20;
 /// What a passage takes beside its text.
 const FRAME_BYTES: usize = 400;
 
+/// One opening of a segment. A copy that went bad is fetched and opened again under its name, and what was read of it before is
+/// not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Opening(u64);
+
+impl Opening {
+    /// Another one than all before.
+    pub fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// A passage, and what is compared of it.
 #[derive(Clone, Debug)]
 pub struct ReadPassage {
@@ -28,11 +41,11 @@ pub struct ReadPassage {
 
 /// The passages that were read lately, of all segments of one index.
 #[derive(Debug)]
-pub struct PassageCache(Cache<(SegmentId, DocId), ReadPassage>);
+pub struct PassageCache(Cache<(Opening, DocId), ReadPassage>);
 
 impl Default for PassageCache {
     fn default() -> Self {
-        let bytes = |_: &(SegmentId, DocId), read: &ReadPassage| {
+        let bytes = |_: &(Opening, DocId), read: &ReadPassage| {
             u32::try_from(FRAME_BYTES + read.passage.text.len() + read.words.bytes()).unwrap_or(u32::MAX)
         };
         Self(Cache::builder().weigher(bytes).max_capacity(MOST_BYTES).build())
@@ -40,9 +53,9 @@ impl Default for PassageCache {
 }
 
 impl PassageCache {
-    /// The passage of a row.
-    pub fn read(&self, searcher: &Searcher, fields: Fields, row: DocAddress) -> Result<ReadPassage> {
-        let key = (searcher.segment_reader(row.segment_ord).segment_id(), row.doc_id);
+    /// The passage of a row of a segment that was opened as `opening`.
+    pub fn read(&self, opening: Opening, searcher: &Searcher, fields: Fields, row: DocAddress) -> Result<ReadPassage> {
+        let key = (opening, row.doc_id);
         if let Some(read) = self.0.get(&key) {
             return Ok(read);
         }

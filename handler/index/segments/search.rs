@@ -59,7 +59,7 @@ fn best(
         if hits.len() == query.limit {
             break;
         }
-        let read = snapshot.passages.read(&snapshot.searcher, snapshot.fields, row)?;
+        let read = snapshot.passage(row)?;
         if thinning.takes(&read.words) {
             hits.push(Hit { passage: read.passage, score, cosine: cosines.get(&row).copied() });
         }

@@ -8,13 +8,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet, Index, ReloadPolicy, Searcher, SegmentReader, TERMINATED, Term};
+use tantivy::{DocAddress, DocId, DocSet, Index, ReloadPolicy, Searcher, SegmentReader, TERMINATED, Term};
 
 use super::analyze::Analyzer;
 use super::bundle::{Bundle, BundleDirectory, DOCUMENTS_FILE, META_FILE};
 use super::files::LocalFile;
 use super::manifest::{FileEntry, Manifest, SegmentEntry};
-use super::passages::PassageCache;
+use super::passages::{Opening, PassageCache, ReadPassage};
 use super::rows::RowSet;
 use super::segment::{self, Fields};
 use super::stored::{Table, table_from_bytes};
@@ -38,6 +38,8 @@ pub struct OpenSegment {
     pub vectors: Option<Arc<Vectors>>,
     /// What its file says of the documents in it, to be seen or not.
     pub table: Arc<Table>,
+    /// Which opening of the segment this is.
+    opening: Opening,
     /// Whether its files here turned out to be bad.
     pub(super) is_bad: Arc<AtomicBool>,
     /// Files that were opened before anybody compared them with their checksums.
@@ -60,6 +62,7 @@ impl OpenSegment {
             table: table_from_bytes(id, table.as_slice())?,
             lexical,
             vectors: vectors.map(Arc::new),
+            opening: Opening::next(),
             is_bad: Arc::default(),
             unchecked: Arc::new(Mutex::new(unchecked)),
             runs: Arc::default(),
@@ -108,8 +111,10 @@ pub struct Snapshot {
     marked: Mutex<HashMap<String, Arc<Vec<RowSet>>>>,
     /// The columns.
     pub fields: Fields,
-    /// What was read of its rows lately.
-    pub passages: Arc<PassageCache>,
+    /// What was read of rows lately, of any generation.
+    passages: Arc<PassageCache>,
+    /// Which opening of each segment of the searcher this shows.
+    openings: Vec<Opening>,
 }
 
 impl Snapshot {
@@ -149,7 +154,7 @@ impl Snapshot {
         let reader: tantivy::IndexReader = reader.map_err(|e: tantivy::TantivyError| damaged(e.into()))?;
         let searcher = reader.searcher();
         let mut segment_ids = Vec::new();
-        let (mut runs, mut live, mut vectors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut runs, mut live, mut vectors, mut openings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for segment_reader in searcher.segment_readers() {
             let owner = owners.get(&segment_reader.segment_id().uuid_string().replace('-', ""));
             let id = owner.map_or("", |(entry, _)| &entry.id);
@@ -161,6 +166,7 @@ impl Snapshot {
             }
             live.push(rows_where(segment_reader, &found, |document| manifest.segment_of(document) == Some(id)));
             runs.push(found);
+            openings.push(owner.map_or_else(Opening::next, |(_, open)| open.opening));
             vectors.push(owner.and_then(|(entry, open)| vectors_of(entry, open)));
         }
         drop(owners);
@@ -172,10 +178,16 @@ impl Snapshot {
             vectors,
             fields,
             passages,
+            openings,
             runs,
             admitted: Mutex::default(),
             marked: Mutex::default(),
         })
+    }
+
+    /// The passage of a row.
+    pub fn passage(&self, row: DocAddress) -> Result<ReadPassage> {
+        self.passages.read(self.openings[row.segment_ord as usize], &self.searcher, self.fields, row)
     }
 
     /// The live rows that carry one of the principal's marks, a set for each segment. No mark, no row.

@@ -86,6 +86,8 @@ impl Transport {
     where
         F: Future<Output = Result<T, Failure>>,
     {
+        // Before any server is said to have answered.
+        self.http().map_err(no_client)?;
         let mut turns = Turns::new(self.servers.iter().map(|(_, breaker)| breaker).collect(), deadline);
         let mut last = Failure::LeftAlone;
         for attempt in 1..=attempts {
@@ -139,7 +141,7 @@ impl Transport {
         }
         let mut headers = endpoint.headers();
         endpoint.authorize(&mut headers).await?;
-        let request = self.http().map_err(|_| unusable())?.request(method, url).headers(headers);
+        let request = self.http().map_err(no_client)?.request(method, url).headers(headers);
         calls::trying(&endpoint.url(path));
         let sent = request.header(CONTENT_TYPE, "application/json").body(body).send().await;
         let response = sent.map_err(Failure::Unreachable)?;
@@ -149,4 +151,8 @@ impl Transport {
         }
         Err(Failure::Refused(Refusal::read(response).await))
     }
+}
+
+fn no_client(_: Error) -> Failure {
+    Failure::Wrong("the client of the model server cannot be made".to_owned())
 }

@@ -163,6 +163,20 @@ fn what_is_hidden_is_not_read() {
 }
 
 #[test]
+fn a_page_that_ends_within_a_hidden_layer_hides_no_other() {
+    let page = "/Resources <</Font <</F 5 0 R>> /Properties <</Off 6 0 R>>>>";
+    let catalog = "/OCProperties <</OCGs [6 0 R] /D <</OFF [6 0 R]>>>>";
+    let content = "BT /F 10 Tf (a) Tj ET q /OC /Off BDC BT /F 10 Tf (b) Tj ET";
+    let pdf = Pdf::new(pdf(content, page, catalog, &["<</Type /OCG /Name (off)>>"])).unwrap();
+    let mut interpreter = Interpreter::new(pdf.xref(), Heard::default());
+    for read in ["a", "aa"] {
+        let page = &pdf.pages()[0];
+        Interpreter::page(&mut interpreter, page, Page::page_stream(page).unwrap_or_default());
+        assert_eq!(interpreter.listener.text(), read);
+    }
+}
+
+#[test]
 fn annotations_are_read_on_their_area() {
     let annotation = |flags: u32, letter: &str, form: u32| {
         (
