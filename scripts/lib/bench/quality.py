@@ -22,21 +22,38 @@ HERE = pathlib.Path(__file__).parent
 FIGURES = ["ndcg@10", "recall@20", "recall@100", "mrr"]
 DIMENSIONS = 384
 TEXTS_A_REQUEST = 32
+# What words may count beside 1 of meaning. Which suits depends on the model, so questions that are not asked afterwards decide.
+WEIGHTS = ["0.5", "1", "1.5", "2", "3", "4"]
 # By how much words may be worse than those of bm25s with the same steps.
 CLOSE = 0.005
 
 
 def bench_quality(program: pathlib.Path, folder: pathlib.Path, options: argparse.Namespace) -> None:
-    sets = {"samples": quality_sets.samples(program, folder / "samples")}
-    if not options.quick:
-        sets["crates"] = quality_sets.crates(folder / "crates")
+    sets = {} if options.quick else {"crates": quality_sets.crates(folder / "crates")}
+    sets["samples"] = quality_sets.samples(program, folder / "samples")
     sets.update((given.resolve().name, given.resolve()) for given in options.beir)
+    weight = "1"
     for name, where in sets.items():
         with embedding_model(where, options) as model:
-            measure(f"quality_{name}", where, program, folder / f"{name}-work", model)
+            work = folder / f"{name}-work"
+            # A set without questions to choose by has the weight of the one before.
+            weight = weighed(program, where, work, model) or weight
+            measure(f"quality_{name}", where, program, work, model, weight)
 
 
-def measure(name: str, where: pathlib.Path, program: pathlib.Path, work: pathlib.Path, model: dict[str, str]) -> None:
+def weighed(program: pathlib.Path, where: pathlib.Path, work: pathlib.Path, model: dict[str, str]) -> str | None:
+    """The weight of words with which the questions of the split `dev` find most; none where there is no such split."""
+    if not (where / "qrels/dev.tsv").exists():
+        return None
+    settings = {weight: {**model, "RETRIEVAL_WORDS_WEIGHT": weight} for weight in WEIGHTS}
+    found = {weight: evaluate(program, where, work, settings[weight], "dev")["ndcg@10"] for weight in WEIGHTS}
+    say(f"ndcg@10 of the questions that decide, by the weight of words: {found}")
+    return max(found, key=found.get)
+
+
+def measure(
+    name: str, where: pathlib.Path, program: pathlib.Path, work: pathlib.Path, model: dict[str, str], weight: str
+) -> None:
     """All of one set. A goal is there where one is promised: words as good as those of bm25s, both as good as either."""
     others = json.loads(run([PYTHON, HERE / "quality_peers.py", where]))
     for variant, figures in others.items():
@@ -45,7 +62,9 @@ def measure(name: str, where: pathlib.Path, program: pathlib.Path, work: pathlib
     show(f"{name}_words", words, {"ndcg@10": others["as_ours"]["ndcg@10"] - CLOSE})
     meaning = evaluate(program, where, work, {**model, "RETRIEVAL_WORDS_WEIGHT": "0"})
     show(f"{name}_meaning", meaning, {})
-    both = evaluate(program, where, work, model)
+    show(f"{name}_both_alike", evaluate(program, where, work, model), {})
+    both = evaluate(program, where, work, {**model, "RETRIEVAL_WORDS_WEIGHT": weight})
+    figure(f"{name}_weight_of_words", float(weight), "of 1 of meaning")
     show(f"{name}_both", both, {what: max(words[what], meaning[what]) for what in ("ndcg@10", "recall@100")})
     figure(f"{name}_scan_recall_at_10", scan_recall(where, work, model), "of the exact ten", 0.99, least=True)
 
@@ -55,8 +74,10 @@ def show(name: str, figures: dict[str, float], goals: dict[str, float]) -> None:
         figure(f"{name}_{what}", figures[what], "", goals.get(what), least=True, digits=4)
 
 
-def evaluate(program: pathlib.Path, where: pathlib.Path, work: pathlib.Path, settings: dict[str, str]) -> dict[str, float]:
-    found = run([program, "evaluate", where, "--json"], handler.environment(work, settings))
+def evaluate(
+    program: pathlib.Path, where: pathlib.Path, work: pathlib.Path, settings: dict[str, str], split: str = "test"
+) -> dict[str, float]:
+    found = run([program, "evaluate", where, "--json", "--split", split], handler.environment(work, settings))
     return json.loads(found)["figures"]
 
 

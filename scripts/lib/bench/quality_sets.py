@@ -1,8 +1,9 @@
 """Two sets with known answers, in the layout of BEIR, made of what lies here anyway.
 
   crates    what the authors of the locked dependencies wrote about their public items: the first sentence of a comment is the
-            query, and the entry to be found is the rest of that comment under the name of the item. Some queries are asked,
-            the others are there to learn from. Whoever has the same Cargo.lock gets the same set, letter by letter
+            query, and the entry to be found is the rest of that comment under the name of the item. Some queries are asked
+            (test), by some the weights are chosen (dev), the others are there to learn from (train). Whoever has the same
+            Cargo.lock gets the same set, letter by letter
   samples   the project's own questions; an entry is a passage of the sample documents, and right are those with the answer
 """
 
@@ -18,6 +19,7 @@ import handler
 LEAST_WORDS, LEAST_QUERY_WORDS, MOST_QUERY_WORDS = 20, 5, 40
 # So many that their mean hardly wavers.
 ASKED = 2_000
+CHOSEN_BY = 1_000
 ITEM = re.compile(
     r"\s*pub (?:const |async |unsafe |extern \"C\" )*(?:fn|struct|enum|trait|type|mod|static|union|macro)?\s*(\w+)"
 )
@@ -52,7 +54,8 @@ def crates(folder: pathlib.Path) -> pathlib.Path:
     queries = [{"_id": f"q-{entry['_id']}", "text": entry["query"]} for entry in asked]
     corpus = [{name: entry[name] for name in ("_id", "title", "text")} for entry in entries]
     pairs = [(f"q-{entry['_id']}", entry["_id"]) for entry in asked]
-    return write(folder, corpus, queries, test=pairs[:ASKED], train=pairs[ASKED:])
+    learnt = ASKED + CHOSEN_BY
+    return write(folder, corpus, queries, test=pairs[:ASKED], dev=pairs[ASKED:learnt], train=pairs[learnt:])
 
 
 def sources() -> list[pathlib.Path]:
