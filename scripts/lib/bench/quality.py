@@ -24,6 +24,8 @@ DIMENSIONS = 384
 TEXTS_A_REQUEST = 32
 # What words may count beside 1 of meaning. Which suits depends on the model, so questions that are not asked afterwards decide.
 WEIGHTS = ["0.5", "1", "1.5", "2", "3", "4"]
+# How much of a question its passages have to hold; the first is the default.
+THRESHOLDS = ["0.5", "0.6", "0.7", "0.8"]
 # By how much words may be worse than those of bm25s with the same steps.
 CLOSE = 0.005
 
@@ -39,6 +41,19 @@ def bench_quality(program: pathlib.Path, folder: pathlib.Path, options: argparse
             # A set without questions to choose by has the weight of the one before.
             weight = weighed(program, where, work, model) or weight
             measure(f"quality_{name}", where, program, work, model, weight)
+    if not options.quick:
+        answers("quality_readmes", program, folder / "readmes")
+
+
+def answers(name: str, program: pathlib.Path, folder: pathlib.Path) -> None:
+    """What becomes of questions to documents that other people wrote, some of which nobody can answer; without any model."""
+    questions, documents = quality_sets.readmes(folder)
+    figure(f"{name}_documents", len(list(documents.iterdir())), "count")
+    command = [program, "evaluate", questions, "--documents", documents, "--json"]
+    for threshold in THRESHOLDS:
+        found = run(command, handler.environment(folder / "work", {"EVIDENCE_THRESHOLD": threshold}))
+        for what, value in json.loads(found)["figures"].items():
+            figure(f"{name}_{threshold}_{what}", value, "", digits=4)
 
 
 def weighed(program: pathlib.Path, where: pathlib.Path, work: pathlib.Path, model: dict[str, str]) -> str | None:

@@ -1,10 +1,15 @@
-"""Two sets with known answers, in the layout of BEIR, made of what lies here anyway.
+"""Sets with known answers, made of what lies here anyway. Two in the layout of BEIR:
 
   crates    what the authors of the locked dependencies wrote about their public items: the first sentence of a comment is the
             query, and the entry to be found is the rest of that comment under the name of the item. Some queries are asked
             (test), by some the weights are chosen (dev), the others are there to learn from (train). Whoever has the same
             Cargo.lock gets the same set, letter by letter
   samples   the project's own questions; an entry is a passage of the sample documents, and right are those with the answer
+
+And one of questions and documents:
+
+  readmes   the introductions of the locked dependencies. What a crate says of itself in one line is asked; right is its own
+            introduction, which does not hold that line. Some introductions are left out, and nobody can know what is asked of them
 """
 
 import hashlib
@@ -17,6 +22,9 @@ import handler
 
 # Comments that say less tell no passages apart.
 LEAST_WORDS, LEAST_QUERY_WORDS, MOST_QUERY_WORDS = 20, 5, 40
+# One introduction of so many is left out.
+LEFT_OUT = 4
+LEAST_INTRODUCTION = 500
 # So many that their mean hardly wavers.
 ASKED = 2_000
 CHOSEN_BY = 1_000
@@ -59,10 +67,47 @@ def crates(folder: pathlib.Path) -> pathlib.Path:
 
 
 def sources() -> list[pathlib.Path]:
-    asked = ["cargo", "metadata", "--locked", "--format-version", "1"]
-    packages = json.loads(subprocess.run(asked, cwd=handler.ROOT, stdout=subprocess.PIPE, check=True).stdout)["packages"]
-    folders = [pathlib.Path(package["manifest_path"]).parent for package in packages if package["source"]]
+    folders = [pathlib.Path(package["manifest_path"]).parent for package in dependencies()]
     return sorted(path for folder in folders for path in (folder / "src").rglob("*.rs"))
+
+
+def dependencies() -> list[dict]:
+    asked = ["cargo", "metadata", "--locked", "--format-version", "1"]
+    told = subprocess.run(asked, cwd=handler.ROOT, stdout=subprocess.PIPE, check=True).stdout
+    return [package for package in json.loads(told)["packages"] if package["source"]]
+
+
+def readmes(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """A file of questions, and the folder of the documents that they are asked of."""
+    introduced: dict[str, tuple[str, str]] = {}
+    for package in sorted(dependencies(), key=lambda package: package["id"]):
+        introduction = pathlib.Path(package["manifest_path"]).parent / (package["readme"] or "README.md")
+        line = " ".join((package["description"] or "").split())
+        if not introduction.is_file() or not LEAST_QUERY_WORDS <= len(line.split()) <= MOST_QUERY_WORDS:
+            continue
+        text = introduction.read_text(encoding="utf-8", errors="replace")
+        # An introduction that several crates share is that of none, and one that repeats the line is found by anybody.
+        is_taken = any(text == other for _, other in introduced.values())
+        if len(text) >= LEAST_INTRODUCTION and not is_taken and line.rstrip(".").lower() not in " ".join(text.split()).lower():
+            introduced.setdefault(package["name"], (line, text))
+    names = sorted(introduced, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    left_out, kept = names[::LEFT_OUT], [name for at, name in enumerate(names) if at % LEFT_OUT]
+    families = {family(name) for name in kept}
+    documents = folder / "documents"
+    documents.mkdir(parents=True)
+    questions = [{"question": introduced[name][0], "document": f"{name}.md"} for name in kept]
+    # What a crate of the same family says may well be an answer.
+    unknown = [name for name in left_out if family(name) not in families]
+    questions += [{"question": introduced[name][0], "document": None} for name in unknown]
+    for name in kept:
+        (documents / f"{name}.md").write_text(introduced[name][1], encoding="utf-8")
+    asked = folder / "questions.jsonl"
+    asked.write_text("".join(json.dumps(question) + "\n" for question in questions), encoding="utf-8")
+    return asked, documents
+
+
+def family(name: str) -> str:
+    return re.split("[-_]", name)[0]
 
 
 def comments(source: str):
