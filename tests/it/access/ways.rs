@@ -304,10 +304,15 @@ fn production_shows_nobody_what_says_nothing_of_its_readers() {
 fn the_command_makes_tokens_where_nobody_works() {
     let (place, key) = (Place::new(), [("AUTH", "shared-key"), ("SECRET_KEY", SECRET)]);
     let arguments = ["token", "--subject", "alice", "--group", "staff", "--role", "operator"];
-    let token = place.run_with(&key, &arguments).assert_status(0).stdout;
-    let claims = token.trim().split('.').nth(1).expect("a token has three parts");
-    let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap();
-    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let claims = |settings: &[(&str, &str)]| {
+        let token = place.run_with(settings, &arguments).assert_status(0).stdout;
+        let claims = token.trim().split('.').nth(1).expect("a token has three parts");
+        let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap();
+        serde_json::from_slice::<Value>(&claims).unwrap()
+    };
+    let boss = claims(&[&key[..], &[("ROLE_OPERATOR", "Boss")]].concat());
+    assert_eq!(boss["roles"], json!(["Boss"]), "the role is called what the settings say");
+    let claims = claims(&key);
     assert_eq!((&claims["sub"], &claims["groups"]), (&json!("alice"), &json!(["staff"])));
     assert_eq!(claims["roles"], json!(["KnowledgeWorker.Operator"]));
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3_600);
