@@ -27,12 +27,9 @@ pub fn history<'a>(request: &'a ChatRequest, settings: &ChatSettings, room: usiz
 /// Drops the last passages, which are the weakest, until the others have room beside this history. The best one stays, cut
 /// short if it must be. What leaves is the tokens of both.
 pub fn fit(passages: &mut Vec<CitedPassage>, history: &[Turn], room: usize) -> usize {
-    let history: usize = history.iter().map(|turn| estimate(&turn.text)).sum();
-    let mut left = room.saturating_sub(history);
-    let mut taken = history;
+    let mut taken: usize = history.iter().map(|turn| estimate(&turn.text)).sum();
     let mut kept = 0;
-    while let Some(cost) = passages.get(kept).map(|cited| cost(&cited.passage)).filter(|cost| *cost <= left) {
-        left -= cost;
+    while let Some(cost) = passages.get(kept).map(|cited| cost(&cited.passage)).filter(|cost| taken + cost <= room) {
         taken += cost;
         kept += 1;
     }
@@ -40,7 +37,7 @@ pub fn fit(passages: &mut Vec<CitedPassage>, history: &[Turn], room: usize) -> u
         && let Some(best) = passages.first_mut()
     {
         let frame = cost(&best.passage) - estimate(&best.passage.text);
-        let text = cut(&best.passage.text, left.saturating_sub(frame));
+        let text = cut(&best.passage.text, room.saturating_sub(taken + frame));
         taken += frame + estimate(&text);
         Arc::make_mut(&mut best.passage).text = text;
         kept = 1;

@@ -94,8 +94,8 @@ async fn open_turn(
     };
     let reserved = reserve(app, &principal, &request).await?;
     let Some(id) = &conversation else {
-        let events = guarded_stream(answer_until(deadline, Arc::clone(&app.chat), principal, request));
-        return Ok((None, kept(leave, paid(reserved, events, deadline), deadline)));
+        let events = answered(app, principal, request, reserved, deadline);
+        return Ok((None, kept(leave, events, deadline)));
     };
     let begun = match leave.as_ref().and_then(Leave::begun) {
         Some(turn) => app.conversations.resume(&principal, id, turn).await?,
@@ -114,8 +114,7 @@ async fn open_turn(
     if let Some(leave) = &mut leave {
         leave.is_turn(open.number()).await?;
     }
-    let events = guarded_stream(answer_until(deadline, Arc::clone(&app.chat), principal, request));
-    let events = open.record(paid(reserved, events, deadline), deadline);
+    let events = open.record(answered(app, principal, request, reserved, deadline), deadline);
     Ok((turn, kept(leave, events, deadline)))
 }
 
@@ -148,7 +147,15 @@ pub(super) async fn reserve_for(
     Ok(reserve(app, principal, request).await?.and_then(|(unused, _)| unused.begin()))
 }
 
-fn paid(reserved: Option<(Unused, TokenMeter)>, events: Events, deadline: Instant) -> Events {
+/// An answer that is paid from what was set aside for it.
+fn answered(
+    app: &App,
+    principal: Principal,
+    request: ChatRequest,
+    reserved: Option<(Unused, TokenMeter)>,
+    deadline: Instant,
+) -> Events {
+    let events = guarded_stream(answer_until(deadline, Arc::clone(&app.chat), principal, request));
     match reserved.and_then(|(unused, meter)| Some((unused.begin()?, meter))) {
         Some((reservation, meter)) => reservation.record(events, meter, deadline),
         None => events,

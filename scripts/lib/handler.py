@@ -163,6 +163,15 @@ def ingest(program: pathlib.Path, data: pathlib.Path, *paths: pathlib.Path, **se
     return command(program, data, "ingest", "--json", *paths, **settings)
 
 
+def export(program: pathlib.Path, data: pathlib.Path, **settings: str) -> list[dict]:
+    """The passages of the index, as `handler index export` tells them."""
+    data.mkdir(parents=True, exist_ok=True)
+    told = subprocess.run(
+        [program, "index", "export"], env=environment(data, settings), stdout=subprocess.PIPE, check=True
+    ).stdout
+    return [json.loads(line) for line in told.splitlines()]
+
+
 def command(program: pathlib.Path, data: pathlib.Path, *arguments: str | pathlib.Path, **settings: str):
     """A command of the program, started; what it says is passed over."""
     data.mkdir(parents=True, exist_ok=True)

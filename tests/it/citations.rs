@@ -11,7 +11,7 @@ use crate::support::app::TestApp;
 
 /// Whether a sentence with a reference to its passage keeps it.
 fn is_kept(test: &TestApp, passage: &Passage, sentence: &str) -> bool {
-    let analyze = |text: &str| test.app.index.analyze(text).into_iter().map(|token| token.term).collect::<Vec<_>>();
+    let analyze = |text: &str| test.app.index.terms(text);
     let cited = CitedPassage { number: 1, passage: passage.clone().into() };
     let mut checker = CitationChecker::new("", &analyze, test.app.chat.settings.citation_support);
     checker.add(std::slice::from_ref(&cited), vec![PassageTerms::of(passage, &analyze)]);

@@ -49,10 +49,10 @@ def answers(name: str, program: pathlib.Path, folder: pathlib.Path) -> None:
     """What becomes of questions to documents that other people wrote, some of which nobody can answer; without any model."""
     questions, documents = quality_sets.readmes(folder)
     figure(f"{name}_documents", len(list(documents.iterdir())), "count")
-    command = [program, "evaluate", questions, "--documents", documents, "--json"]
     for threshold in THRESHOLDS:
-        found = run(command, handler.environment(folder / "work", {"EVIDENCE_THRESHOLD": threshold}))
-        for what, value in json.loads(found)["figures"].items():
+        settings = {"EVIDENCE_THRESHOLD": threshold}
+        found = evaluate(program, questions, folder / "work", settings, "--documents", documents)
+        for what, value in found.items():
             figure(f"{name}_{threshold}_{what}", value, "", digits=4)
 
 
@@ -61,7 +61,7 @@ def weighed(program: pathlib.Path, where: pathlib.Path, work: pathlib.Path, mode
     if not (where / "qrels/dev.tsv").exists():
         return None
     settings = {weight: {**model, "RETRIEVAL_WORDS_WEIGHT": weight} for weight in WEIGHTS}
-    found = {weight: evaluate(program, where, work, settings[weight], "dev")["ndcg@10"] for weight in WEIGHTS}
+    found = {weight: evaluate(program, where, work, settings[weight], "--split", "dev")["ndcg@10"] for weight in WEIGHTS}
     say(f"ndcg@10 of the questions that decide, by the weight of words: {found}")
     return max(found, key=found.get)
 
@@ -90,9 +90,9 @@ def show(name: str, figures: dict[str, float], goals: dict[str, float]) -> None:
 
 
 def evaluate(
-    program: pathlib.Path, where: pathlib.Path, work: pathlib.Path, settings: dict[str, str], split: str = "test"
+    program: pathlib.Path, where: pathlib.Path, work: pathlib.Path, settings: dict[str, str], *options: str | pathlib.Path
 ) -> dict[str, float]:
-    found = run([program, "evaluate", where, "--json", "--split", split], handler.environment(work, settings))
+    found = run([program, "evaluate", where, "--json", *options], handler.environment(work, settings))
     return json.loads(found)["figures"]
 
 

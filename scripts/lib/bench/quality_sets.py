@@ -20,6 +20,8 @@ import subprocess
 
 import handler
 
+from .figures import with_samples
+
 # Comments that say less tell no passages apart.
 LEAST_WORDS, LEAST_QUERY_WORDS, MOST_QUERY_WORDS = 20, 5, 40
 # One introduction of so many is left out.
@@ -140,13 +142,9 @@ def parts(comment: list[str]) -> tuple[str, str]:
 
 def samples(program: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
     """The project's own questions, asked of the passages that the program makes of the sample documents."""
-    data = folder / "data"
-    if handler.ingest(program, data, handler.SAMPLES).wait() != 0:
-        raise SystemExit("scripts/bench: the sample documents could not be ingested")
-    export = [program, "index", "export"]
-    lines = subprocess.run(export, env=handler.environment(data, {}), stdout=subprocess.PIPE, check=True).stdout
+    exported = handler.export(program, with_samples(program, folder))
     # In an order of their own: the index has them in that in which they came.
-    passages = sorted((json.loads(line) for line in lines.splitlines()), key=lambda passage: passage["id"])
+    passages = sorted(exported, key=lambda passage: passage["id"])
     corpus = [{"_id": passage["id"], "title": passage["title"], "text": passage["text"]} for passage in passages]
     queries, judged = [], []
     for number, line in enumerate((handler.ROOT / "samples/questions.jsonl").open(encoding="utf-8")):

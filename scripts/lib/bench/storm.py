@@ -7,7 +7,6 @@ import concurrent.futures
 import json
 import pathlib
 import random
-import subprocess
 import tempfile
 import time
 import uuid
@@ -148,12 +147,9 @@ def passages_found(program: pathlib.Path, storage: Azurite) -> tuple[collections
     """How many passages of each document the index holds, by its name, and of which versions, as an export tells."""
     settings = {"AZURE_STORAGE_CONNECTION_STRING": storage.connection_string()}
     with tempfile.TemporaryDirectory() as data:
-        command = [program, "index", "export"]
-        environment = handler.environment(pathlib.Path(data), settings)
-        exported = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
+        exported = handler.export(program, pathlib.Path(data), **settings)
     found, versions = collections.Counter(), {}
-    for line in exported.splitlines():
-        passage = json.loads(line)
+    for passage in exported:
         found[passage["name"]] += 1
         versions.setdefault(passage["name"], set()).add(passage["version"]["etag"])
     return found, versions
