@@ -33,17 +33,28 @@ class Model(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answering)
         self.daemon_threads, self.chance = True, chance
         self.calls: collections.Counter = collections.Counter()
+        self.asked = threading.Condition()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, *_):
         """Whoever was killed hangs up."""
+
+    def count(self, case: str) -> None:
+        with self.asked:
+            self.calls[case] += 1
+            self.asked.notify_all()
+
+    def wait_until_asked(self, calls: int) -> None:
+        """Until it was asked so often in all; not much longer than all answers may take."""
+        with self.asked:
+            self.asked.wait_for(lambda: self.calls.total() >= calls, timeout=150)
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         asked = CASE.findall(body["messages"][-1]["content"])
-        self.server.calls[asked[-1] if asked else "?"] += 1
+        self.server.count(asked[-1] if asked else "?")
         pieces = list(fake_model.STREAM)
         time.sleep(self.server.chance.uniform(0, 0.3))
         self.wfile.write(fake_model.HEAD + b"".join(pieces[:20]))
@@ -153,10 +164,12 @@ def prove_p21(program: pathlib.Path, folder: pathlib.Path, n: int, chance: rando
     for number in range(conversations):
         name, is_cut = f"c-{number}", number % 2 == 1
         cases = [f"c{number}w{writer}" for writer in range(AT_ONCE)]
+        before = model.calls.total()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             sent = [pool.submit(three.post, at, {"message": question(case), "conversation_id": name}) for at, case in enumerate(cases)]
             if is_cut:
-                time.sleep(chance.uniform(0, 1.0))
+                # While answers are under way: sooner nothing is begun, and later all is told.
+                model.wait_until_asked(before + chance.randint(AT_ONCE // 10, AT_ONCE // 2))
                 three.kill_one(chance)
                 kills += 1
         noted = dict(zip(cases, (one.result() for one in sent)))
