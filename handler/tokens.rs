@@ -57,13 +57,27 @@ impl Run {
     }
 }
 
+/// The classes of ASCII, which is most of most texts.
+const ASCII: [Class; 128] = {
+    let mut classes = [Class::Punctuation; 128];
+    let mut c = 0;
+    while c < 128 {
+        classes[c as usize] = match c {
+            b'a'..=b'z' | b'A'..=b'Z' => Class::Word,
+            b' ' | b'\t'..=b'\r' => Class::Space,
+            b'0'..=b'9' => Class::Digit,
+            _ => Class::Punctuation,
+        };
+        c += 1;
+    }
+    classes
+};
+
 fn classify(c: char) -> Class {
+    if let Some(class) = ASCII.get(c as usize) {
+        return *class;
+    }
     match c {
-        // Most of most texts.
-        'a'..='z' | 'A'..='Z' => Class::Word,
-        ' ' | '\t'..='\r' => Class::Space,
-        '0'..='9' => Class::Digit,
-        '\0'..='\x7f' => Class::Punctuation,
         '\u{300}'..='\u{36f}' => Class::Word,
         _ if c.is_whitespace() => Class::Space,
         _ if is_ideograph(c) => Class::Ideograph,

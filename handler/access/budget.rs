@@ -29,7 +29,7 @@ const TRIES: u32 = 20;
 /// Between two tries, at least; at most three times as long.
 const PAUSE: Duration = Duration::from_millis(5);
 /// A count is of no use after its day.
-const KEPT: Duration = Duration::from_secs(2 * 86_400);
+const KEPT: Duration = Duration::from_hours(48);
 /// Callers of this process who are looked after one by one; others wait for those of the same number.
 const LANES: usize = 64;
 
@@ -116,18 +116,15 @@ impl Budget {
                 Some(record) => serde_json::from_value(record.body).map_err(unreadable)?,
                 None => Account::default(),
             };
-            let has_closed = account.close(self.clock.now());
-            let changed = change(&mut account);
-            if changed.is_err() && !has_closed {
-                return changed;
-            }
+            account.close(self.clock.now());
+            change(&mut account)?;
             let body = serde_json::to_value(&account).map_err(unreadable)?;
             match self.records.put(partition, id, &body, precondition, Some(KEPT)).await {
                 Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
                     let random = Uuid::new_v4().as_bytes()[0];
                     tokio::time::sleep(PAUSE + PAUSE * u32::from(random) / 128).await;
                 }
-                put => return put.and(changed),
+                put => return put.map(|_| ()),
             }
         }
         Err(Error::new(ErrorKind::StoreUnavailable, "too many requests change the same budget at once"))
@@ -135,13 +132,11 @@ impl Budget {
 }
 
 impl Account {
-    /// What was set aside and never settled counts as spent. Whether there was any.
-    fn close(&mut self, now: DateTime<Utc>) -> bool {
-        let before = self.held.len();
+    /// What was set aside and never settled counts as spent.
+    fn close(&mut self, now: DateTime<Utc>) {
         let over = |held: &Held| held.until <= now;
         self.spent += self.held.values().filter(|held| over(held)).map(|held| held.tokens).sum::<u64>();
         self.held.retain(|_, held| !over(held));
-        self.held.len() < before
     }
 }
 

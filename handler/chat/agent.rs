@@ -164,6 +164,7 @@ impl Conversation {
             deadline: if is_open { task.deadline } else { task.deadline - left / 2 },
             tools: Arc::clone(&self.tools),
             may_call: is_round_of_tools && !self.tools.is_empty() && self.room(task) >= LEAST_ROOM,
+            is_streamed: task.request.is_streamed,
         }
     }
 

@@ -145,10 +145,12 @@ pub struct ChatRequest {
     pub is_fresh: bool,
     /// Whether there is a person to decide on what a model proposes to do.
     pub may_propose: bool,
+    /// Whether words are passed on as they come. Where nobody sees them before the answer is whole, the model need not stream.
+    pub is_streamed: bool,
 }
 
 impl ChatRequest {
-    /// A question with nothing before it, asked of all documents.
+    /// A question with nothing before it, asked of all documents and answered as a whole.
     pub fn of(question: Question) -> Self {
         Self {
             question,
@@ -158,6 +160,7 @@ impl ChatRequest {
             wants_follow_ups: false,
             is_fresh: false,
             may_propose: true,
+            is_streamed: false,
         }
     }
 }

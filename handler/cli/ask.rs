@@ -27,7 +27,7 @@ pub(super) struct AskArgs {
 pub(super) async fn run(app: &App, args: AskArgs, json: bool) -> Result<ExitCode> {
     let question = Question::parse(&args.question.join(" "), app.config.max_message_chars)?;
     super::warn_if_empty(app).await?;
-    let request = ChatRequest { filter: args.filter.filter(), ..ChatRequest::of(question) };
+    let request = ChatRequest { filter: args.filter.filter(), is_streamed: !json, ..ChatRequest::of(question) };
     let events = answer(Arc::clone(&app.chat), Principal::anonymous(), request);
     Ok(if tell(events, json, &[]).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

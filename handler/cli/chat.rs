@@ -69,7 +69,7 @@ async fn ask(app: &App, id: &ConversationId, line: &str, filter: Filter, json: b
     let principal = Principal::anonymous();
     let question = Question::parse(line, app.config.max_message_chars)?;
     if !app.conversations.are_kept() {
-        let request = ChatRequest { filter, ..ChatRequest::of(question) };
+        let request = ChatRequest { filter, is_streamed: !json, ..ChatRequest::of(question) };
         tell(answer(Arc::clone(&app.chat), principal, request), json, &[]).await?;
         return Ok(());
     }
@@ -77,7 +77,7 @@ async fn ask(app: &App, id: &ConversationId, line: &str, filter: Filter, json: b
     let turns = app.chat.settings.history_turns;
     let history = app.conversations.history_before(&principal, id, open.number(), turns).await?;
     let more = [("conversation_id", json!(id.as_str())), ("turn", json!(open.number()))];
-    let request = ChatRequest { history, filter, ..ChatRequest::of(question) };
+    let request = ChatRequest { history, filter, is_streamed: !json, ..ChatRequest::of(question) };
     let deadline = Instant::now() + app.config.answer_timeout;
     let events = open.record(answer(Arc::clone(&app.chat), principal, request).boxed(), deadline);
     tell(events, json, &more).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep};
 
 /// A silence this long is broken.
 pub const SILENCE: Duration = Duration::from_secs(15);
@@ -22,12 +22,28 @@ pub fn with_heartbeat(
 ) -> impl Stream<Item = Bytes> + Send {
     async_stream::stream! {
         let mut stream = std::pin::pin!(stream);
+        // It is wound up when it goes off and not with every word, which would cost more than the word.
+        let mut alarm = std::pin::pin!(sleep(silence));
+        let mut last = Instant::now();
         loop {
-            match timeout(silence, stream.next()).await {
-                Ok(Some(bytes)) => yield bytes,
-                Ok(None) => break,
-                Err(_) => yield beat.clone(),
+            let next = tokio::select! {
+                biased;
+                next = stream.next() => Some(next),
+                () = &mut alarm => None,
+            };
+            match next {
+                Some(Some(bytes)) => yield bytes,
+                Some(None) => break,
+                None if last.elapsed() < silence => {
+                    alarm.as_mut().reset(last + silence);
+                    continue;
+                }
+                None => {
+                    yield beat.clone();
+                    alarm.as_mut().reset(Instant::now() + silence);
+                }
             }
+            last = Instant::now();
         }
     }
 }

@@ -36,7 +36,10 @@ pub(super) async fn stream(
 ) -> Response {
     let asked = chat::read(&app, request).await;
     let begun = match asked.decoded {
-        Ok(decoded) => answering::begin(&app, principal, decoded, &asked.headers, &asked.body).await,
+        Ok(mut decoded) => {
+            decoded.request.is_streamed = true;
+            answering::begin(&app, principal, decoded, &asked.headers, &asked.body).await
+        }
         Err(e) => Err(e),
     };
     let (echo, mut events) = match begun {

@@ -43,9 +43,10 @@ async fn complete(
         let body = read(&head.headers, body).await?;
         let limits = RequestLimits { question_chars: app.config.max_message_chars, messages: MAX_MESSAGES };
         let asked = openai::decode(&body, limits)?;
+        let is_streamed = asked.request.is_streamed;
         let begun = answering::begin_turn(&app, principal, asked.request, None, &head.headers, &body).await;
         let (_, events) = begun.map_err(Refusal::from)?;
-        match asked.is_streamed {
+        match is_streamed {
             true => stream(&app, events, asked.is_usage_wanted, &id).await,
             false => whole(&app, events, &id).await,
         }

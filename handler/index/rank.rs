@@ -1,6 +1,5 @@
 //! From two rankings to one: reciprocal rank fusion, and the thinning of what says the same twice.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -34,22 +33,21 @@ impl Default for RankSettings {
 
 /// Joins rankings, each with its weight, best first: `sum of weight / (10 + rank)`, ranks counted from 1. Of equal scores
 /// comes first what the earlier ranking has first.
-pub fn fuse<T: Copy + Eq + Hash>(rankings: &[(f32, Vec<T>)]) -> Vec<(f32, T)> {
-    let mut places: HashMap<T, usize> = HashMap::new();
-    let mut fused: Vec<(f32, T)> = Vec::new();
-    for (weight, ranking) in rankings {
-        for (at, item) in ranking.iter().enumerate() {
-            let score = weight / (RANK_CONSTANT + 1.0 + at as f32);
-            let place = *places.entry(*item).or_insert_with(|| {
-                fused.push((0.0, *item));
-                fused.len() - 1
-            });
-            fused[place].0 += score;
-        }
-    }
-    // Stable, so that the order never wavers.
-    fused.sort_by(|(left, _), (right, _)| right.total_cmp(left));
-    fused
+pub fn fuse<T: Copy + Ord>(rankings: &[(f32, Vec<T>)]) -> Vec<(f32, T)> {
+    let scored = rankings.iter().flat_map(|(weight, ranking)| {
+        ranking.iter().enumerate().map(move |(at, item)| (weight / (RANK_CONSTANT + 1.0 + at as f32), *item))
+    });
+    let mut fused: Vec<(f32, usize, T)> =
+        scored.enumerate().map(|(place, (score, item))| (score, place, item)).collect();
+    // The same item comes together, at its first place.
+    fused.sort_unstable_by_key(|(_, place, item)| (*item, *place));
+    fused.dedup_by(|again, first| {
+        let is_same = again.2 == first.2;
+        first.0 += if is_same { again.0 } else { 0.0 };
+        is_same
+    });
+    fused.sort_unstable_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(&right.1)));
+    fused.into_iter().map(|(score, _, item)| (score, item)).collect()
 }
 
 /// The words of a passage, for comparing it with others: their hashes, each once, in order.

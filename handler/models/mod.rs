@@ -147,12 +147,14 @@ pub struct ModelRequest {
     pub tools: Arc<[ToolDefinition]>,
     /// Whether the model may call one now.
     pub may_call: bool,
+    /// Whether words are wanted as they come. Else the answer may come in one, which costs both sides less.
+    pub is_streamed: bool,
 }
 
 impl ModelRequest {
-    /// A request without tools.
+    /// A request without tools, whose words are wanted as they come.
     pub fn of(messages: Vec<Message>, max_answer_tokens: u32, deadline: Instant) -> Self {
-        Self { messages, max_answer_tokens, deadline, tools: Arc::default(), may_call: false }
+        Self { messages, max_answer_tokens, deadline, tools: Arc::default(), may_call: false, is_streamed: true }
     }
 }
 

@@ -4,7 +4,7 @@ import pathlib
 import re
 import sys
 
-KEPT = {"access", "limits", "routes", "support", "stand_in", "hostile_answers"}
+KEPT = {"access", "budget", "limits", "routes", "support", "stand_in", "hostile_answers"}
 
 path = pathlib.Path(sys.argv[1])
 kept = lambda line: line[0] if line[1] in KEPT or line[1].startswith("fake_") else ""

@@ -52,15 +52,15 @@ class Model(http.server.ThreadingHTTPServer):
 
 class Answering(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        asked = CASE.findall(body["messages"][-1]["content"])
+        body = self.rfile.read(int(self.headers["content-length"]))
+        asked = CASE.findall(json.loads(body)["messages"][-1]["content"])
         self.server.count(asked[-1] if asked else "?")
-        pieces = list(fake_model.STREAM)
+        answer = b"".join(fake_model.answer(body))
         time.sleep(self.server.chance.uniform(0, 0.3))
-        self.wfile.write(fake_model.HEAD + b"".join(pieces[:20]))
+        self.wfile.write(answer[: len(answer) // 3])
         self.wfile.flush()
         time.sleep(self.server.chance.uniform(0, 0.3))
-        self.wfile.write(b"".join(pieces[20:]))
+        self.wfile.write(answer[len(answer) // 3 :])
 
     def log_message(self, *_):
         pass
@@ -217,4 +217,4 @@ def compare(noted: dict[str, tuple[int, dict]], turns: list[dict]) -> list[str]:
 
 
 # How often a whole answer says it.
-WHOLE = " ".join(fake_model.ANSWER[number % len(fake_model.ANSWER)] for number in range(fake_model.PIECES)).count(WORDS)
+WHOLE = "".join(fake_model.WORDS).count(WORDS)

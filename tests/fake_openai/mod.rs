@@ -290,29 +290,29 @@ async fn complete(
 ) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     if let Some(question) = question_to_reword(&body) {
-        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
+        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body: body.clone() });
         let reply = lock(&shared.rewrites).pop_front();
-        return script::play(reply.unwrap_or_else(|| Script::new(&[&question]).into()), shared).await;
+        return script::play(reply.unwrap_or_else(|| Script::new(&[&question]).into()), &body, shared).await;
     }
     if let Some(notes) = notes_on(&body) {
-        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
+        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body: body.clone() });
         let reply = lock(&shared.notes).pop_front();
-        return script::play(reply.unwrap_or_else(|| Script::new(&[&notes]).into()), shared).await;
+        return script::play(reply.unwrap_or_else(|| Script::new(&[&notes]).into()), &body, shared).await;
     }
     let refusal = script::wrong_order(&body).or_else(|| {
         let unwanted = shared.refuses_tools.load(Ordering::SeqCst) && body["tools"].is_array();
         unwanted.then(|| Refusal::new(400, json!({"error": {"message": "chat does not support tools"}})))
     });
     if let Some(refusal) = refusal {
-        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
-        return script::play(refusal.into(), shared).await;
+        lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body: body.clone() });
+        return script::play(refusal.into(), &body, shared).await;
     }
     let habitual = lock(&shared.manner).map(|habit| habit.answer(&body).into());
-    lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body });
+    lock(&shared.requests).push(Recorded { uri: uri.to_string(), headers, body: body.clone() });
     shared.arrived.notify_one();
     let reply = lock(&shared.replies).pop_front().or(habitual);
     let reply = reply.unwrap_or_else(|| Refusal::new(500, json!({"error": {"message": "no answer in line"}})).into());
-    script::play(reply, shared).await
+    script::play(reply, &body, shared).await
 }
 
 /// The question of a request to put it into other words.
@@ -352,8 +352,8 @@ async fn embed(
     match reply.unwrap_or(EmbeddingReply::Good) {
         EmbeddingReply::Good => embeddings::answer(&body, None),
         EmbeddingReply::Twisted(twist) => embeddings::answer(&body, Some(twist)),
-        EmbeddingReply::Refuse(refusal) => script::play(refusal.into(), shared).await,
-        EmbeddingReply::Hang => script::play(Reply::Hang, shared).await,
+        EmbeddingReply::Refuse(refusal) => script::play(refusal.into(), &body, shared).await,
+        EmbeddingReply::Hang => script::play(Reply::Hang, &body, shared).await,
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the fake server says: refusals, silence, or a stream of chunks that may stop in the middle. What enters is a
-//! script, what leaves is an HTTP answer.
+//! What the fake server says: refusals, silence, or an answer that may stop in the middle, streamed or whole as it is asked for.
+//! What enters is a script, what leaves is an HTTP answer.
 
 use std::convert::Infallible;
 use std::io;
@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::{Value, json};
 
 use super::Shared;
@@ -16,15 +17,15 @@ use super::Shared;
 /// One answer.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// A stream of deltas.
-    Stream(Script),
+    /// Words and calls of tools.
+    Say(Script),
     /// A status other than success.
     Refuse(Refusal),
     /// No answer at all, until the client goes away.
     Hang,
 }
 
-/// A streamed answer.
+/// An answer, in pieces for those who want them.
 #[derive(Clone, Debug)]
 pub struct Script {
     deltas: Vec<String>,
@@ -125,7 +126,7 @@ impl Refusal {
 
 impl From<Script> for Reply {
     fn from(script: Script) -> Self {
-        Self::Stream(script)
+        Self::Say(script)
     }
 }
 
@@ -150,8 +151,8 @@ impl Drop for Presence {
     }
 }
 
-/// The HTTP answer of a reply.
-pub(super) async fn play(reply: Reply, shared: Arc<Shared>) -> Response {
+/// The HTTP answer of a reply to a request.
+pub(super) async fn play(reply: Reply, request: &Value, shared: Arc<Shared>) -> Response {
     match reply {
         Reply::Refuse(refusal) => {
             let mut response = Response::builder().status(refusal.status).header("content-type", "application/json");
@@ -164,40 +165,86 @@ pub(super) async fn play(reply: Reply, shared: Arc<Shared>) -> Response {
             let _presence = Presence { shared, is_over: false };
             std::future::pending().await
         }
-        Reply::Stream(script) => {
-            let body = Body::from_stream(stream(script, shared));
-            Response::builder()
-                .status(StatusCode::OK)
-                .header("content-type", "text/event-stream")
-                .body(body)
-                .expect("fixed headers are sound")
+        Reply::Say(script) => {
+            let (content_type, body) = match request["stream"] == true {
+                true => ("text/event-stream", Body::from_stream(streamed(script, shared))),
+                false => ("application/json", Body::from_stream(whole(script, shared))),
+            };
+            let response = Response::builder().status(StatusCode::OK).header("content-type", content_type);
+            response.body(body).expect("fixed headers are sound")
         }
     }
 }
 
-fn stream(script: Script, shared: Arc<Shared>) -> impl futures_util::Stream<Item = Result<Bytes, io::Error>> + Send {
+type Said<T> = Result<T, io::Error>;
+
+/// The answer as events.
+fn streamed(script: Script, shared: Arc<Shared>) -> impl Stream<Item = Said<Bytes>> + Send {
+    let is_finished = matches!(script.ending, Ending::Finish(_));
+    let done = is_finished.then(|| Ok(Bytes::from_static(b"data: [DONE]\n\n")));
+    let events = said(script, shared).map(|chunk| chunk.map(|chunk| Bytes::from(format!("data: {chunk}\n\n"))));
+    events.chain(stream::iter(done))
+}
+
+/// The answer as one, when all of it is said. One that breaks off does so in the middle of the JSON.
+fn whole(script: Script, shared: Arc<Shared>) -> impl Stream<Item = Said<Bytes>> + Send {
+    let calls = script.calls.iter().enumerate();
+    let calls: Vec<Value> = calls.map(|(at, (name, arguments))| call(at, name, arguments)).collect();
+    let mut message = json!({"role": "assistant", "content": script.deltas.concat()});
+    if !calls.is_empty() {
+        message["tool_calls"] = json!(calls);
+    }
+    let choice = json!({"index": 0, "message": message, "finish_reason": null});
+    let mut answer =
+        json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "fake", "choices": [choice]});
+    async_stream::try_stream! {
+        for await chunk in said(script, shared) {
+            if chunk.is_err() {
+                let half = answer.to_string();
+                yield Bytes::from(half[..half.len() / 2].to_owned());
+            }
+            add(&mut answer, chunk?);
+        }
+        yield Bytes::from(answer.to_string());
+    }
+}
+
+/// Adds what a chunk tells beside words and calls.
+fn add(answer: &mut Value, mut chunk: Value) {
+    let choice = chunk.pointer_mut("/choices/0").map(Value::take).unwrap_or_default();
+    for (told, known) in [(choice, &["index", "delta"][..]), (chunk, &["id", "object", "created", "model", "choices"])]
+    {
+        let place = if known.contains(&"delta") { &mut answer["choices"][0] } else { &mut *answer };
+        let told = told.as_object().into_iter().flatten();
+        for (name, value) in told.filter(|(name, value)| !known.contains(&name.as_str()) && !value.is_null()) {
+            place[name] = value.clone();
+        }
+    }
+}
+
+/// The chunks of an answer, each when the test lets it.
+fn said(script: Script, shared: Arc<Shared>) -> impl Stream<Item = Said<Value>> + Send {
     async_stream::try_stream! {
         let mut presence = Presence { shared: shared.clone(), is_over: false };
         for delta in script.deltas {
             pass(script.is_gated, &shared).await;
-            yield event(&chunk(json!([{"index": 0, "delta": {"content": delta}, "finish_reason": null}])));
+            yield chunk(json!([{"index": 0, "delta": {"content": delta}, "finish_reason": null}]));
         }
         for part in parts_of(&script.calls) {
             pass(script.is_gated, &shared).await;
-            yield event(&chunk(json!([{"index": 0, "delta": {"tool_calls": [part]}, "finish_reason": null}])));
+            yield chunk(json!([{"index": 0, "delta": {"tool_calls": [part]}, "finish_reason": null}]));
         }
         for chunk in script.chunks_before_end {
-            yield event(&chunk);
+            yield chunk;
         }
         pass(script.is_gated, &shared).await;
         match script.ending {
             Ending::Finish(reason) => {
-                yield event(&chunk(json!([{"index": 0, "delta": {}, "finish_reason": reason}])));
+                yield chunk(json!([{"index": 0, "delta": {}, "finish_reason": reason}]));
+                presence.is_over = true;
                 let mut usage = chunk(json!([]));
                 usage["usage"] = json!({"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16});
-                yield event(&usage);
-                presence.is_over = true;
-                yield Bytes::from_static(b"data: [DONE]\n\n");
+                yield usage;
             }
             Ending::Stop => presence.is_over = true,
             Ending::Cut => {
@@ -209,10 +256,16 @@ fn stream(script: Script, shared: Arc<Shared>) -> impl futures_util::Stream<Item
     }
 }
 
+fn call(at: usize, name: &str, arguments: &str) -> Value {
+    json!({"id": format!("call_{at}_{name}"), "type": "function", "function": {"name": name, "arguments": arguments}})
+}
+
 /// Calls as they are streamed: first their names, then their arguments in two pieces, each call in turn.
 fn parts_of(calls: &[(String, String)]) -> Vec<Value> {
     let begun = calls.iter().enumerate().map(|(at, (name, _))| {
-        json!({"index": at, "id": format!("call_{at}_{name}"), "type": "function", "function": {"name": name, "arguments": ""}})
+        let mut begun = call(at, name, "");
+        begun["index"] = json!(at);
+        begun
     });
     let pieces = [0, 1].into_iter().flat_map(|half| {
         calls.iter().enumerate().map(move |(at, (_, arguments))| {
@@ -271,8 +324,4 @@ async fn never() {
 
 fn chunk(choices: Value) -> Value {
     json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "fake", "choices": choices})
-}
-
-fn event(chunk: &Value) -> Bytes {
-    Bytes::from(format!("data: {chunk}\n\n"))
 }

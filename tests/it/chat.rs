@@ -111,6 +111,30 @@ async fn a_models_citations_are_checked() {
 }
 
 #[tokio::test]
+async fn a_model_streams_where_somebody_watches() {
+    let model = FakeOpenAi::start().await;
+    let url = model.url();
+    let settings = [("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "scripted"), ("CACHE_ANSWER_SECONDS", "0")];
+    let test = with_documents(&settings).await;
+    let question = "When does the ferry to Lindesvik leave?";
+    let messages = json!([{"role": "user", "content": question}]);
+    let completion =
+        |is_streamed: bool| json!({"model": "knowledge-worker", "messages": messages, "stream": is_streamed});
+    for (path, body, is_streamed) in [
+        ("/api/chat", protocol(question), false),
+        ("/api/chat/stream", protocol(question), true),
+        ("/v1/chat/completions", completion(false), false),
+        ("/v1/chat/completions", completion(true), true),
+    ] {
+        model.push(Script::new(&["The ferry to Lindesvik ", "leaves at nine [1]."]));
+        let answer = test.post(path, &body).await;
+        assert!(answer.body.contains("at nine"), "{path}: {answer:?}");
+        let sent = model.requests().pop().expect("a request").body;
+        assert_eq!(sent["stream"], json!(is_streamed), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn bad_input_29_a_model_that_refuses_or_is_away_is_told_plainly() {
     let model = FakeOpenAi::start().await;
     let url = model.url();

@@ -156,7 +156,7 @@ async fn many_who_write_at_once_lose_no_turn() {
 async fn begin(test: &TestApp, key: Option<&str>) -> Result<answering::Events, ErrorKind> {
     let question = Question::parse(QUESTION, 100).unwrap();
     let decoded = Decoded {
-        request: ChatRequest::of(question),
+        request: ChatRequest { is_streamed: true, ..ChatRequest::of(question) },
         conversation: Some("c".to_owned()),
         echo: Echo { dialect: Dialect::Simple, session_state: Value::Null, turn: None },
     };

@@ -40,6 +40,20 @@ fn with_key() -> Authorization {
     Authorization::Key("s3cret".into())
 }
 
+#[tokio::test]
+async fn with_several_servers_the_first_word_tells_that_one_serves() {
+    let (first, second) = (FakeOpenAi::start().await, FakeOpenAi::start().await);
+    for (servers, is_streamed) in [(vec![&first, &second], true), (vec![&first], false)] {
+        first.push(Script::new(&["whole"]));
+        let messages = vec![Message::said(Speaker::User, "How many days?")];
+        let request = ModelRequest::of(messages, 77, Instant::now() + PATIENCE);
+        let whole = model_on(&servers, &with_key()).whole(request).await.expect("an answer");
+        assert_eq!(whole.text, "whole");
+        let asked = first.requests().pop().expect("a request");
+        assert_eq!(asked.body["stream"], json!(is_streamed), "{} servers", servers.len());
+    }
+}
+
 /// The words of the answer, or how asking failed.
 async fn ask_within(model: &OpenAiModel, time: Duration) -> Result<String, ErrorKind> {
     let messages = vec![Message::said(Speaker::User, "How many days?")];

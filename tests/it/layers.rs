@@ -135,7 +135,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("azure_data_cosmos", &["stores/records/cosmos/"]),
     ("rusqlite", &["stores/records/sqlite.rs"]),
     ("async_openai", &["models/openai/"]),
-    ("eventsource_stream", &["models/openai/events.rs"]),
+    ("sse_stream", &["models/openai/events.rs"]),
     (
         "reqwest",
         &[

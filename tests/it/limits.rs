@@ -1,23 +1,16 @@
-//! How much anybody may ask for: requests a minute, at once, and tokens a day; and who may call from where.
+//! How much anybody may ask for, requests a minute and at once; and who may call from where.
 
 use axum::body::{Body, HttpBody};
 use axum::http::{Request, StatusCode};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
-use knowledge_worker::access::budget::{Budget, Unused};
-use knowledge_worker::clock::Clock;
 use knowledge_worker::config::settings::find;
-use knowledge_worker::document::Principal;
-use knowledge_worker::error::ErrorKind;
 use serde_json::{Value, json};
-use std::sync::Arc;
-use std::time::Duration;
 use tower::ServiceExt;
 
 use crate::fake_openai::{FakeOpenAi, Script};
 use crate::support::app::{Answer, TestApp, get, post_json};
-use crate::support::process::eventually;
 use crate::support::redis::RedisServer;
 
 fn question(headers: &[(&str, &str)]) -> Request<Body> {
@@ -145,87 +138,6 @@ async fn who_goes_around_the_front_door_is_refused() {
     let mut request = get("/api/documents");
     request.headers_mut().insert("x-azure-fdid", "7f1c".parse().unwrap());
     assert_eq!(test.send(request).await.status, StatusCode::OK);
-}
-
-/// A hundred tokens a day, on records of a test.
-fn budget(test: &TestApp, clock: Clock) -> Arc<Budget> {
-    Arc::new(Budget::new(Arc::clone(&test.app.records), clock, 100, Duration::from_secs(60)))
-}
-
-#[tokio::test]
-async fn money_is_bounded_among_instances_that_ask_at_once() {
-    let test = TestApp::new();
-    let instances = [budget(&test, Clock::system()), budget(&test, Clock::system()), budget(&test, Clock::system())];
-    let ann = Principal::user("home", "ann", []).unwrap();
-    let asked = instances.iter().cycle().take(60).map(|budget| budget.reserve(&ann, 9));
-    let (granted, refused): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().partition(Result::is_ok);
-    assert_eq!(granted.len(), 11, "99 of 100 tokens are set aside");
-    assert!(refused.iter().all(|refused| refused.as_ref().is_err_and(|e| e.kind() == ErrorKind::TokenBudgetUsed)));
-    // Ten cost less than was thought, and one more.
-    for (n, reservation) in granted.into_iter().enumerate() {
-        reservation.unwrap().settle(if n == 0 { 12 } else { 2 }).await;
-    }
-    assert!(instances[0].reserve(&ann, 68).await.is_ok(), "32 are spent");
-    let bob = Principal::user("home", "bob", []).unwrap();
-    assert!(instances[1].reserve(&bob, 100).await.is_ok(), "everybody has his own");
-}
-
-#[tokio::test]
-async fn what_is_set_aside_for_an_answer_that_never_begins_is_given_back() {
-    let test = TestApp::new();
-    let budget = budget(&test, Clock::system());
-    let ann = Principal::user("home", "ann", []).unwrap();
-    drop(Unused::from(budget.reserve(&ann, 100).await.unwrap()));
-    let free = async || budget.reserve(&ann, 60).await.ok();
-    let reservation = eventually("the tokens are free", free).await;
-    let begun = Unused::from(reservation).begin().expect("it has not begun before");
-    assert!(budget.reserve(&ann, 41).await.is_err(), "what has begun stays set aside");
-    begun.settle(0).await;
-}
-
-#[tokio::test]
-async fn what_a_killed_process_had_set_aside_is_spent_after_a_while() {
-    let test = TestApp::new();
-    let start = "2026-03-01T10:00:00Z".parse().unwrap();
-    let ann = Principal::user("home", "ann", []).unwrap();
-    std::mem::forget(budget(&test, Clock::manual(start)).reserve(&ann, 60).await.unwrap());
-    let later = budget(&test, Clock::manual(start + Duration::from_secs(61)));
-    let refused = later.reserve(&ann, 41).await.unwrap_err();
-    // Until midnight.
-    assert_eq!(refused.seconds_to_wait(), Some(14 * 3_600 - 61));
-    later.reserve(&ann, 40).await.unwrap().settle(40).await;
-    let tomorrow = budget(&test, Clock::manual(start + Duration::from_secs(86_400)));
-    assert!(tomorrow.reserve(&ann, 100).await.is_ok());
-}
-
-#[tokio::test]
-async fn an_answer_costs_what_the_model_says_and_one_that_was_kept_nothing() {
-    let model = FakeOpenAi::start().await;
-    let url = model.url();
-    let test = TestApp::with(&[("OPENAI_BASE_URL", &url), ("OPENAI_MODEL", "chat"), ("TOKEN_BUDGET_PER_DAY", "60000")]);
-    test.ingest("ferry.md", "# Ferry\n\nThe ferry leaves at nine.\n").await;
-    let spent = async || {
-        let partitions = test.app.records.partitions().await.unwrap();
-        let partition = partitions.iter().find(|name| name.starts_with("budget/")).unwrap();
-        let page = test.app.records.list(partition, None, 10).await.unwrap();
-        let account = page.records[0].body.clone();
-        account["held"].as_object().unwrap().is_empty().then(|| account["spent"].as_u64().unwrap())
-    };
-    model.push(Script::new(&["The ferry leaves ", "at nine [1]."]));
-    let answer = test.post("/api/chat", &json!({"message": "When does the ferry leave?"})).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    let first = spent().await.unwrap();
-    assert!(first > 0);
-    test.post("/api/chat", &json!({"message": "When does the ferry leave?"})).await;
-    assert_eq!(spent().await, Some(first), "the same question again is free");
-    // Somebody leaves in the middle: what was said so far is paid, and nothing stays set aside.
-    model.push(Script::new(&["The ferry leaves ", "at nine [1]."]).gated());
-    let stream = of("/api/chat/stream", &json!({"message": "Does the ferry leave at nine?"}), &[]);
-    let mut streaming = test.router().oneshot(stream).await.unwrap().into_body().into_data_stream();
-    streaming.next().await.unwrap().unwrap();
-    assert_eq!(spent().await, None, "tokens are set aside while the model talks");
-    drop(streaming);
-    eventually("the rest is given back", async || spent().await).await;
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod azure_search;
 mod backup;
 mod bad_inputs;
 mod blob_stores;
+mod budget;
 mod caching;
 mod chat;
 mod citations;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use knowledge_worker::error::{Error, ErrorKind, Result};
 use knowledge_worker::models::openai::{Authorization, OpenAiModel, OpenAiSettings, Server, ServerKind};
-use knowledge_worker::models::{Finish, Message, ModelEvent, ModelRequest, Speaker, Usage};
+use knowledge_worker::models::{Finish, Message, ModelEvent, ModelRequest, Speaker, ToolCall, Usage};
 use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -201,6 +201,49 @@ async fn a_stream_that_breaks_before_its_first_word_is_asked_again() {
     fake.push(Script::new(&[]).ending(Ending::Cut));
     fake.push(Script::new(&["whole"]));
     assert_eq!(ask(&model(&fake, ServerKind::Compatible, None)).await.0, "whole");
+}
+
+/// What the model says when nobody wants to see its words come, and what it was asked.
+async fn ask_for_all(script: Script) -> (String, Vec<ModelEvent>, Option<Error>, Vec<Value>) {
+    let fake = FakeOpenAi::start().await;
+    fake.push(script);
+    fake.push(Script::new(&["whole"]));
+    let request = ModelRequest { is_streamed: false, may_call: true, ..request(PATIENCE) };
+    let (text, others, error) = read(model(&fake, ServerKind::Compatible, None).stream(request)).await;
+    (text, others, error, fake.requests().into_iter().map(|recorded| recorded.body).collect())
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_watches_comes_in_one() {
+    let (text, others, error, asked) = ask_for_all(Script::new(&["25 ", "days"])).await;
+    assert!(error.is_none());
+    assert_eq!(
+        (text.as_str(), &asked[0]["stream"], &asked[0]["stream_options"]),
+        ("25 days", &json!(false), &Value::Null)
+    );
+    let usage = Usage { prompt_tokens: 11, completion_tokens: 5 };
+    assert_eq!(others, [ModelEvent::Usage(usage), ModelEvent::Finished(Finish::Complete)]);
+    let (text, others, ..) =
+        ask_for_all(Script::new(&["I look."]).calling(&[("list", "{}"), ("search", r#"{"q": 1}"#)])).await;
+    assert_eq!(text, "I look.");
+    let call = |id: &str, name: &str, arguments: &str| ToolCall {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        arguments: arguments.to_owned(),
+    };
+    let calls = vec![call("call_0_list", "list", "{}"), call("call_1_search", "search", r#"{"q": 1}"#)];
+    assert_eq!(others[1..], [ModelEvent::ToolCalls(calls), ModelEvent::Finished(Finish::Complete)]);
+    let (_, _, error, asked) = ask_for_all(Script::new(&["x"]).ending(Ending::Finish("content_filter"))).await;
+    assert_eq!((error.map(|e| e.kind()), asked.len()), (Some(ErrorKind::ContentFiltered), 1));
+}
+
+#[tokio::test]
+async fn an_answer_in_one_that_breaks_off_is_asked_for_again() {
+    let (text, _, error, asked) = ask_for_all(Script::new(&["half an "]).ending(Ending::Cut)).await;
+    assert_eq!((text.as_str(), error.is_none(), asked.len()), ("whole", true, 2));
+    // One that says itself that it is not finished is as it is.
+    let (_, _, error, asked) = ask_for_all(Script::new(&["half an "]).ending(Ending::Stop)).await;
+    assert_eq!((error.map(|e| e.kind()), asked.len()), (Some(ErrorKind::ModelFailed), 1));
 }
 
 #[tokio::test]

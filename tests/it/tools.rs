@@ -334,8 +334,8 @@ async fn slow_words_are_passed_on_in_every_round_and_who_leaves_ends_it() {
     let (fake, test) = start(&[]).await;
     fake.push(Script::new(&["One more "]).calling(&[("list_documents", "{}")]).gated());
     fake.push(Script::new(&["moment please", "."]).gated());
-    let events = answer(Arc::clone(&test.app.chat), Principal::anonymous(), request(QUESTION));
-    let mut events = Box::pin(events);
+    let asked = ChatRequest { is_streamed: true, ..request(QUESTION) };
+    let mut events = Box::pin(answer(Arc::clone(&test.app.chat), Principal::anonymous(), asked));
     let mut next = async |deltas: usize| {
         fake.release(deltas);
         timeout(PATIENCE, events.next()).await.expect("an event").expect("not the end").expect("no failure")

@@ -21,8 +21,6 @@ pub const MODEL: &str = "knowledge-worker";
 pub struct Asked {
     /// What is asked.
     pub request: ChatRequest,
-    /// Whether the answer is to come in chunks.
-    pub is_streamed: bool,
     /// Whether the last chunk is to tell the tokens.
     pub is_usage_wanted: bool,
 }
@@ -52,8 +50,8 @@ pub fn decode(body: &[u8], limits: RequestLimits) -> Result<Asked, Refusal> {
     let name = format!("messages[{at}].content");
     let question = fields::question(&Value::String(asked.text), &name, limits);
     let question = question.map_err(|e| Refusal::from(e).about_message(at, "content"))?;
-    let request = ChatRequest { history, filter, ..ChatRequest::of(question) };
-    Ok(Asked { request, is_streamed, is_usage_wanted })
+    let request = ChatRequest { history, filter, is_streamed, ..ChatRequest::of(question) };
+    Ok(Asked { request, is_usage_wanted })
 }
 
 fn check_model(model: &Value) -> Result<(), Refusal> {

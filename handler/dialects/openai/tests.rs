@@ -59,9 +59,9 @@ fn decodes_what_clients_send() {
         "instructions from outside are not followed"
     );
     assert_eq!(asked.request.filter.category.as_deref(), Some("law"));
-    assert!(asked.is_streamed && asked.is_usage_wanted);
+    assert!(asked.request.is_streamed && asked.is_usage_wanted);
     let plain = decoded(json!({"stream": null, "stream_options": null, "tools": null, "n": null, "logprobs": false}));
-    assert!(!plain.is_streamed && !plain.is_usage_wanted);
+    assert!(!plain.request.is_streamed && !plain.is_usage_wanted);
 }
 
 #[test]

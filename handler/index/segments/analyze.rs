@@ -3,13 +3,15 @@
 
 use std::collections::HashSet;
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use tantivy::tokenizer::{
-    AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, Stemmer, StopWordFilter, TextAnalyzer, Token,
-    TokenStream, Tokenizer,
+    AsciiFoldingFilter, Language, LowerCaser, RawTokenizer, RemoveLongFilter, Stemmer, StopWordFilter, TextAnalyzer,
+    Token, TokenStream, Tokenizer,
 };
 use unicode_segmentation::UnicodeSegmentation;
+
+use super::known_words::KnownWords;
 
 /// Raised whenever the steps change, so that passages made by earlier steps are made anew.
 const ANALYZER_VERSION: u32 = 2;
@@ -66,26 +68,16 @@ pub struct TextTerm {
 pub struct Analyzer {
     language: StemmerLanguage,
     steps: TextAnalyzer,
+    /// The same for a word that is found already.
+    of_words: TextAnalyzer,
+    known: Arc<KnownWords>,
 }
 
 impl Analyzer {
     /// The steps for `language`.
     pub fn new(language: StemmerLanguage) -> Self {
-        let steps = TextAnalyzer::builder(Words::default())
-            .filter_dynamic(RemoveLongFilter::limit(MAX_TERM_BYTES))
-            .filter_dynamic(LowerCaser)
-            .filter_dynamic(AsciiFoldingFilter);
-        let steps = match language.0 {
-            None => steps,
-            Some(language) => {
-                let steps = match StopWordFilter::new(language) {
-                    Some(stop_words) => steps.filter_dynamic(stop_words),
-                    None => steps,
-                };
-                steps.filter_dynamic(Stemmer::new(language))
-            }
-        };
-        Self { language, steps: steps.build() }
+        let of_words = steps(RawTokenizer::default(), language);
+        Self { language, steps: steps(Words::default(), language), of_words, known: Arc::default() }
     }
 
     /// The steps as the index library takes them.
@@ -103,14 +95,19 @@ impl Analyzer {
 
     /// The terms of a text, in its order.
     pub fn terms(&self, text: &str) -> Vec<TextTerm> {
-        let mut steps = self.steps.clone();
-        let mut stream = steps.token_stream(text);
-        let mut terms = Vec::new();
-        while stream.advance() {
-            let token = stream.token();
-            terms.push(TextTerm { term: token.text.clone(), start: token.offset_from, end: token.offset_to });
-        }
-        terms
+        let with_term = |(start, word): (usize, &str)| {
+            // Words that are too long have none, and are not worth remembering.
+            let term = if word.len() < MAX_TERM_BYTES { self.known.term(word, |word| self.term(word)) } else { None }?;
+            Some(TextTerm { term, start, end: start + word.len() })
+        };
+        words(text).into_iter().filter_map(with_term).collect()
+    }
+
+    /// The term of a word that [`words`] has found; none when the steps leave it out.
+    fn term(&self, word: &str) -> Option<String> {
+        let mut steps = self.of_words.clone();
+        let mut stream = steps.token_stream(word);
+        stream.advance().then(|| stream.token().text.clone())
     }
 
     /// The distinct terms of a question that say what is asked; all its terms when nothing else is left.
@@ -128,6 +125,20 @@ impl Analyzer {
         }
         distinct
     }
+}
+
+/// What happens to words after they are found.
+fn steps(words: impl Tokenizer, language: StemmerLanguage) -> TextAnalyzer {
+    let steps = TextAnalyzer::builder(words)
+        .filter_dynamic(RemoveLongFilter::limit(MAX_TERM_BYTES))
+        .filter_dynamic(LowerCaser)
+        .filter_dynamic(AsciiFoldingFilter);
+    let Some(language) = language.0 else { return steps.build() };
+    let steps = match StopWordFilter::new(language) {
+        Some(stop_words) => steps.filter_dynamic(stop_words),
+        None => steps,
+    };
+    steps.filter_dynamic(Stemmer::new(language)).build()
 }
 
 /// Splits text into Unicode words (UAX 29), and runs of scripts without spaces into overlapping pairs.
@@ -236,6 +247,8 @@ fn is_written_without_spaces(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prop_assert_eq, proptest};
+
     use super::*;
 
     fn check(language: &str, text: &str, expected: &[&str]) {
@@ -266,6 +279,21 @@ mod tests {
         check("none", "contract.list_price_eur: 3.50", &["contract", "list", "price", "eur", "3.50"]);
         check("none", "www.example.com _private_ __", &["www", "example", "com", "private"]);
         check("none", "the U.S. and e.g. v2_1.5", &["the", "u.s", "and", "e.g", "v2", "1.5"]);
+    }
+
+    proptest! {
+        /// What the index library makes of a text is what a question is looked for with.
+        #[test]
+        fn words_one_by_one_have_the_terms_of_the_whole_text(text in "([a-zA-Z0-9]{1,8}|[._' -]|\\PC){0,40}") {
+            let analyzer = Analyzer::new("english".parse().unwrap());
+            let (mut steps, mut of_library) = (analyzer.for_index(), Vec::new());
+            let mut stream = steps.token_stream(&text);
+            while stream.advance() {
+                let token = stream.token();
+                of_library.push(TextTerm { term: token.text.clone(), start: token.offset_from, end: token.offset_to });
+            }
+            prop_assert_eq!(analyzer.terms(&text), of_library);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod best;
 pub mod bundle;
 pub mod export;
 pub mod files;
+mod known_words;
 pub mod load;
 pub mod maintain;
 pub mod manifest;

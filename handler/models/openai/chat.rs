@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use reqwest::Method;
-use tokio::time::timeout_at;
+use tokio::time::sleep_until;
 use tracing::warn;
 
 use super::endpoint::Endpoint;
@@ -59,7 +59,8 @@ impl OpenAiModel {
     }
 
     /// Asks, and reads the answer to its end.
-    pub async fn whole(&self, request: ModelRequest) -> Result<Whole> {
+    pub async fn whole(&self, mut request: ModelRequest) -> Result<Whole> {
+        request.is_streamed = false;
         let mut events = std::pin::pin!(self.stream(request));
         let mut whole = Whole { text: String::new(), usage: None, finish: Finish::Truncated };
         while let Some(event) = events.next().await {
@@ -79,6 +80,8 @@ impl OpenAiModel {
         async_stream::try_stream! {
             let (deadline, may_call) = (request.deadline, request.may_call);
             let (first, mut rest) = self.begin(request).await?;
+            // One timer for all of the answer, and not one for each chunk.
+            let mut late = std::pin::pin!(sleep_until(deadline));
             let mut calls = ToolCalls::default();
             let mut finish = None;
             let mut next = Some(first);
@@ -94,8 +97,12 @@ impl OpenAiModel {
                     calls.add(chunk.tool_calls()).map_err(Failure::into_error)?;
                 }
                 finish = chunk.finish().or(finish);
-                let more = timeout_at(deadline, rest.next()).await.map_err(|_| Failure::TooLate.into_error())?;
-                next = more.transpose().map_err(Failure::into_error)?;
+                let more = tokio::select! {
+                    biased;
+                    more = rest.next() => more.transpose(),
+                    () = &mut late => Err(Failure::TooLate),
+                };
+                next = more.map_err(Failure::into_error)?;
             }
             let finish = finish.ok_or_else(|| Failure::Cut.into_error())?;
             // Calls that were cut off by the token limit are not what the model wanted.
@@ -129,7 +136,10 @@ impl OpenAiModel {
 
     async fn send(&self, request: &ModelRequest) -> Result<(Chunk, Chunks), Failure> {
         let unwritable = |_| Failure::Wrong("the request of a model cannot be written".to_owned());
-        let body = serde_json::to_vec(&RequestBody::new(&self.transport.settings, request)).map_err(unwritable)?;
+        // Where another server could be asked, the first word tells early that this one will do.
+        let is_streamed = request.is_streamed || self.transport.settings.servers.len() > 1;
+        let body = RequestBody::new(&self.transport.settings, request, is_streamed);
+        let body = serde_json::to_vec(&body).map_err(unwritable)?;
         let body = Bytes::from(body);
         let open = |endpoint| self.open_once(endpoint, body.clone());
         self.transport.persist(ATTEMPTS, request.deadline, open).await

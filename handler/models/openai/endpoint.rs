@@ -8,6 +8,8 @@ use azure_core::credentials::TokenCredential;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
+use url::Url;
+
 use super::failure::Failure;
 use super::{Authorization, OpenAiSettings, Server, ServerKind};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,7 +23,7 @@ const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 /// Where requests go, and what they carry.
 #[derive(Clone)]
 pub(in crate::models) struct Endpoint {
-    base: String,
+    base: Url,
     api_version: Option<String>,
     /// A key from the settings travels here.
     headers: HeaderMap,
@@ -38,7 +40,7 @@ enum Fetched {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("base", &self.base).finish_non_exhaustive()
+        f.debug_struct("Endpoint").field("base", &self.base.as_str()).finish_non_exhaustive()
     }
 }
 
@@ -54,7 +56,8 @@ impl Endpoint {
             Authorization::Identity(credential) => fetched = Some(Fetched::Token(Arc::clone(credential))),
         }
         let api_version = settings.api_version.clone().filter(|_| settings.kind == ServerKind::Azure);
-        let base = base(settings, server);
+        let unusable = |_| Error::new(ErrorKind::Misconfigured, "the address of the model server cannot be used");
+        let base = Url::parse(&base(settings, server)).map_err(unusable)?;
         Ok(Self { base, api_version, headers, kind: settings.kind, fetched })
     }
 
@@ -84,14 +87,19 @@ impl Endpoint {
         headers
     }
 
-    /// The address of a path, without the version.
-    pub(super) fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+    /// What all addresses begin with.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 
-    /// The version of the protocol that every request has to name.
-    pub(super) fn api_version(&self) -> Option<&str> {
-        self.api_version.as_deref()
+    /// The address of a path, with the version of the protocol where requests have to name one.
+    pub(super) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        if let Some(version) = &self.api_version {
+            url.query_pairs_mut().append_pair("api-version", version);
+        }
+        url
     }
 }
 
@@ -149,7 +157,7 @@ mod tests {
 
     fn check(kind: ServerKind, endpoint: &str, api_version: Option<&str>, expected: &str) {
         let endpoint = opened(&settings(kind, endpoint, api_version)).expect("good settings");
-        assert_eq!(endpoint.url("/chat/completions"), expected);
+        assert_eq!(endpoint.url("/chat/completions").as_str(), expected);
     }
 
     #[test]
@@ -162,7 +170,7 @@ mod tests {
             None,
             "https://a.openai.azure.com/openai/v1/chat/completions",
         );
-        let classic = "https://a.openai.azure.com/openai/deployments/gpt/chat/completions";
+        let classic = "https://a.openai.azure.com/openai/deployments/gpt/chat/completions?api-version=2024-10-21";
         check(Azure, "https://a.openai.azure.com/", Some("2024-10-21"), classic);
         check(Compatible, "http://localhost:11434", None, "http://localhost:11434/v1/chat/completions");
         check(Other, "http://localhost:8080", None, "http://localhost:8080/chat/completions");

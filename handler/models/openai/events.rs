@@ -1,22 +1,30 @@
-//! The events of an answer that streams. What enters is a response, what leaves are its chunks, each as soon as it is whole; who
-//! takes none lets the server wait. Dropping them closes the connection.
+//! What an answer comes in. What enters is a response, what leaves are its chunks: those of a stream as soon as they are whole,
+//! words that came together in one; an answer that comes as a whole is one chunk. Who takes none lets the server wait. Dropping
+//! them closes the connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::{Buf, Bytes};
-use eventsource_stream::{EventStreamError, Eventsource};
-use futures_util::future::ready;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::future::{FutureExt, ready};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use sse_stream::{Sse, SseStream};
 
 use super::failure::Failure;
+use super::transport::read;
 use super::wire::Chunk;
 
 /// An answer of more bytes is none: each of its words comes with some hundred others around it.
 const MAX_ANSWER_BYTES: usize = 128 << 20;
 
-/// More bytes without an event are none of an answer. They are looked through again with every part of it that comes.
+/// The same for one that comes as a whole.
+const MAX_WHOLE_BYTES: usize = 16 << 20;
+
+/// More bytes without an event are none of an answer.
 const MAX_EVENT_BYTES: usize = 1 << 20;
+
+/// So many bytes of words are passed on even when there are more already.
+const MANY_WORDS: usize = 4 << 10;
 
 /// What ends an answer.
 const DONE: &str = "[DONE]";
@@ -24,53 +32,75 @@ const DONE: &str = "[DONE]";
 /// Some servers send these so that nobody takes them for dead.
 const KEEPALIVE: &str = "keepalive";
 
-/// What may stand before the first event and means nothing.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
 /// The chunks of an answer, or why there are no more.
 pub(super) type Chunks = BoxStream<'static, Result<Chunk, Failure>>;
 
-/// The chunks of a response, up to the one that ends it.
+/// The chunks of a response, up to the one that ends it. What the server says that it sends decides, and not what it was asked
+/// for: some never stream, and some always do.
 pub(super) fn chunks(response: reqwest::Response) -> Chunks {
+    if is_whole(response.headers()) { stream::once(whole(response)).boxed() } else { streamed(response) }
+}
+
+fn is_whole(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+async fn whole(response: reqwest::Response) -> Result<Chunk, Failure> {
+    let body = read(response, MAX_WHOLE_BYTES).await?;
+    serde_json::from_slice(&body).map_err(|_| Failure::NotUnderstood)
+}
+
+fn streamed(response: reqwest::Response) -> Chunks {
     let without_event = Arc::new(AtomicUsize::new(0));
     let waiting = Arc::clone(&without_event);
-    let (mut left, mut mark) = (MAX_ANSWER_BYTES, BYTE_ORDER_MARK);
+    let mut left = MAX_ANSWER_BYTES;
     let bytes = response.bytes_stream().map(move |bytes| {
-        let bytes = without_mark(bytes.map_err(|_| Failure::Cut)?, &mut mark);
+        let bytes = bytes.map_err(|_| Failure::Cut)?;
         left = left.checked_sub(bytes.len()).ok_or(Failure::NotUnderstood)?;
         let waiting = waiting.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
         if waiting > MAX_EVENT_BYTES { Err(Failure::NotUnderstood) } else { Ok(bytes) }
     });
-    let events = bytes.eventsource().inspect(move |_| without_event.store(0, Ordering::Relaxed));
-    let events = events.take_while(|event| ready(!matches!(event, Ok(event) if event.data == DONE)));
-    let events = events.filter(|event| ready(!matches!(event, Ok(event) if event.event == KEEPALIVE)));
-    let chunks = events.map(|event| match event {
-        Ok(event) => serde_json::from_str(&event.data).map_err(|_| Failure::NotUnderstood),
-        Err(EventStreamError::Transport(failure)) => Err(failure),
-        // Ended within a character, perhaps.
-        Err(EventStreamError::Utf8(_)) => Err(Failure::Cut),
-        Err(EventStreamError::Parser(_)) => Err(Failure::NotUnderstood),
-    });
-    chunks.boxed()
+    let events = SseStream::from_bytes_stream(bytes).inspect(move |_| without_event.store(0, Ordering::Relaxed));
+    let events = events.take_while(|event| ready(!matches!(event, Ok(event) if event.data.as_deref() == Some(DONE))));
+    let chunks = events.filter_map(|event| ready(chunk(event).transpose()));
+    together(chunks).boxed()
 }
 
-/// The bytes without what is `left` of the mark, in which the library would stumble.
-fn without_mark(mut bytes: Bytes, left: &mut &[u8]) -> Bytes {
-    while let ([expected, rest @ ..], Some(first)) = (*left, bytes.first()) {
-        if first == expected {
-            bytes.advance(1);
-            *left = rest;
-        } else {
-            *left = &[];
+/// What an event says; nothing where it is only a sign of life.
+fn chunk(event: Result<Sse, sse_stream::Error>) -> Result<Option<Chunk>, Failure> {
+    let event = event.map_err(|e| match e {
+        sse_stream::Error::Body(e) => e.downcast().map_or(Failure::Cut, |failure| *failure),
+        _ => Failure::NotUnderstood,
+    })?;
+    let data = event.data.filter(|_| event.event.as_deref() != Some(KEEPALIVE));
+    data.map(|data| serde_json::from_str(&data).map_err(|_| Failure::NotUnderstood)).transpose()
+}
+
+/// Words that are there already become one chunk: each chunk costs the same on its long way to the caller, however short.
+fn together(
+    chunks: impl Stream<Item = Result<Chunk, Failure>> + Send,
+) -> impl Stream<Item = Result<Chunk, Failure>> + Send {
+    async_stream::stream! {
+        let mut chunks = std::pin::pin!(chunks.peekable());
+        while let Some(mut chunk) = chunks.next().await {
+            while let Ok(chunk) = &mut chunk
+                && chunk.only_words().is_some_and(|words| words.len() < MANY_WORDS)
+                && let Some(Some(Ok(next))) = chunks.as_mut().next_if(has_only_words).now_or_never()
+            {
+                chunk.add(&next);
+            }
+            yield chunk;
         }
     }
-    bytes
+}
+
+fn has_only_words(chunk: &Result<Chunk, Failure>) -> bool {
+    matches!(chunk, Ok(chunk) if chunk.only_words().is_some())
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
-
     use super::*;
 
     /// The words of an answer that comes in these pieces, and how it failed, if it did.
@@ -106,10 +136,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn words_that_came_together_are_passed_on_together() {
+        let delta = |words: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{words}\"}}}}]}}\n\n");
+        let end =
+            "data: {\"choices\":[{\"delta\":{\"content\":\"!\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+        let long = "x".repeat(MANY_WORDS);
+        let sent = [delta("Zwölf"), delta(" Tage"), delta(&long), delta("y"), end.to_owned()].concat();
+        let body = reqwest::Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>(sent)]));
+        let words: Vec<String> = chunks(http::Response::new(body).into())
+            .map(|chunk| chunk.expect("a good answer").text().expect("words"))
+            .collect()
+            .await;
+        assert_eq!(words, [format!("Zwölf Tage{long}"), "y".to_owned(), "!".to_owned()]);
+    }
+
+    #[tokio::test]
+    async fn the_server_says_whether_an_answer_is_one() {
+        let told = async |content_type: &str, body: &'static str| {
+            let response = http::Response::builder().header(CONTENT_TYPE, content_type).body(reqwest::Body::from(body));
+            let mut chunks = chunks(response.expect("a response").into());
+            let chunk = chunks.next().await.expect("a chunk");
+            assert!(chunks.next().await.is_none());
+            chunk.map(|chunk| chunk.text().unwrap_or_default()).map_err(|failure| failure.to_string())
+        };
+        let whole =
+            r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"Zwölf"},"finish_reason":"stop"}]}"#;
+        assert_eq!(told("application/json; charset=utf-8", whole).await, Ok("Zwölf".to_owned()));
+        assert_eq!(told("Application/JSON", "data: {}").await, Err("not understood".to_owned()));
+        assert_eq!(told("text/event-stream", "data: {}\n\n").await, Ok(String::new()));
+        assert_eq!(told("text/plain", "data: {}\n\n").await, Ok(String::new()));
+    }
+
+    #[tokio::test]
     async fn what_is_no_answer_ends_it() {
         let failure = |pieces| async { read(pieces).await.1.expect("a failure") };
         assert_eq!(failure(vec![b"data: {\n\n"]).await, "not understood");
-        assert_eq!(failure(vec![b"data: Zw\xc3"]).await, "cut");
+        assert_eq!(failure(vec![b"data: Zw\xc3\n"]).await, "not understood");
         let half = vec![b'x'; MAX_EVENT_BYTES / 2];
         assert_eq!(failure(vec![b"data: ", &half, &half]).await, "not understood");
         // What stands behind a wrong byte never becomes an event.

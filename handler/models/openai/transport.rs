@@ -8,7 +8,6 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout_at};
-use url::Url;
 
 use super::endpoint::Endpoint;
 use super::failure::{Failure, Refusal};
@@ -115,15 +114,7 @@ impl Transport {
         body: Vec<u8>,
         max_bytes: usize,
     ) -> Result<Vec<u8>, Failure> {
-        let mut response = self.send(endpoint, Method::POST, path, body.into()).await?;
-        let mut answer = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|_| Failure::Cut)? {
-            if answer.len() + piece.len() > max_bytes {
-                return Err(Failure::Wrong(format!("the model server's answer has more than {max_bytes} bytes")));
-            }
-            answer.extend_from_slice(&piece);
-        }
-        Ok(answer)
+        read(self.send(endpoint, Method::POST, path, body.into()).await?, max_bytes).await
     }
 
     /// Sends a request; the answer, if it is a success.
@@ -134,15 +125,11 @@ impl Transport {
         path: &str,
         body: Bytes,
     ) -> Result<reqwest::Response, Failure> {
-        let unusable = || Failure::Wrong("the address of the model server cannot be used".to_owned());
-        let mut url = Url::parse(&endpoint.url(path)).map_err(|_| unusable())?;
-        if let Some(version) = endpoint.api_version() {
-            url.query_pairs_mut().append_pair("api-version", version);
-        }
+        let url = endpoint.url(path);
         let mut headers = endpoint.headers();
         endpoint.authorize(&mut headers).await?;
         let request = self.http().map_err(no_client)?.request(method, url).headers(headers);
-        calls::trying(&endpoint.url(path));
+        calls::trying(endpoint.base().as_str());
         let sent = request.header(CONTENT_TYPE, "application/json").body(body).send().await;
         let response = sent.map_err(Failure::Unreachable)?;
         calls::answered(response.status().as_u16());
@@ -151,6 +138,18 @@ impl Transport {
         }
         Err(Failure::Refused(Refusal::read(response).await))
     }
+}
+
+/// All of an answer, which may have `max_bytes`.
+pub(super) async fn read(mut response: reqwest::Response, max_bytes: usize) -> Result<Vec<u8>, Failure> {
+    let mut answer = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|_| Failure::Cut)? {
+        if answer.len() + piece.len() > max_bytes {
+            return Err(Failure::Wrong(format!("the model server's answer has more than {max_bytes} bytes")));
+        }
+        answer.extend_from_slice(&piece);
+    }
+    Ok(answer)
 }
 
 fn no_client(_: Error) -> Failure {

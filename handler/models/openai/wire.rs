@@ -1,4 +1,4 @@
-//! The JSON of a chat completion, as sent and as streamed back. Only the fields that are used are read, and every one may
+//! The JSON of a chat completion, as sent and as it comes back. Only the fields that are used are read, and every one may
 //! be missing: compatible servers agree on little more than the text. It knows the protocol and nothing of connections.
 
 use async_openai::types::chat::{
@@ -29,12 +29,13 @@ fn is_openai(settings: &OpenAiSettings) -> bool {
 pub(super) struct RequestBody(CreateChatCompletionRequest);
 
 impl RequestBody {
-    pub(super) fn new(settings: &OpenAiSettings, request: &ModelRequest) -> Self {
+    pub(super) fn new(settings: &OpenAiSettings, request: &ModelRequest, is_streamed: bool) -> Self {
+        let with_usage = ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None };
         let mut body = CreateChatCompletionRequest {
             model: settings.model.clone(),
             messages: request.messages.iter().map(message).collect(),
-            stream: Some(true),
-            stream_options: Some(ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None }),
+            stream: Some(is_streamed),
+            stream_options: is_streamed.then_some(with_usage),
             ..CreateChatCompletionRequest::default()
         };
         if !request.tools.is_empty() {
@@ -90,7 +91,7 @@ fn tool(tool: &ToolDefinition) -> ChatCompletionTools {
     ChatCompletionTools::Function(ChatCompletionTool { function })
 }
 
-/// One event of the stream.
+/// One event of the stream; or the whole answer, which has the same form but for one name.
 #[derive(Deserialize)]
 pub(super) struct Chunk {
     choices: Option<Vec<Choice>>,
@@ -104,9 +105,17 @@ struct Choice {
     #[serde(default)]
     index: u32,
     delta: Option<Delta>,
+    /// What a whole answer has in its place.
+    message: Option<Delta>,
     finish_reason: Option<String>,
     content_filter_results: Option<FilterResults>,
     content_filter_result: Option<FilterResults>,
+}
+
+impl Choice {
+    fn said(&self) -> Option<&Delta> {
+        self.delta.as_ref().or(self.message.as_ref())
+    }
 }
 
 #[derive(Deserialize)]
@@ -147,14 +156,30 @@ impl Chunk {
 
     /// The words of the first choice; we never ask for more than one. A refusal in the model's words counts as its answer.
     pub(super) fn text(&self) -> Option<String> {
-        let delta = self.choice()?.delta.as_ref()?;
+        let delta = self.choice()?.said()?;
         delta.content.as_ref().or(delta.refusal.as_ref()).filter(|text| !text.is_empty()).cloned()
+    }
+
+    /// The words, where there is nothing else in the chunk.
+    pub(super) fn only_words(&self) -> Option<&str> {
+        let [Choice { index: 0, delta: Some(delta), finish_reason: None, .. }] = self.choices.as_deref()? else {
+            return None;
+        };
+        let has_more = self.usage.is_some() || delta.refusal.is_some() || delta.tool_calls.is_some();
+        delta.content.as_deref().filter(|_| !has_more && self.reason_to_stop().is_none())
+    }
+
+    /// Adds the words of the chunk that comes after.
+    pub(super) fn add(&mut self, next: &Self) {
+        let delta = self.choices.as_deref_mut().and_then(|choices| choices.first_mut()?.delta.as_mut());
+        let content = delta.and_then(|delta| delta.content.as_mut());
+        content.into_iter().zip(next.only_words()).for_each(|(content, words)| content.push_str(words));
     }
 
     /// Parts of the calls that the first choice makes.
     pub(super) fn tool_calls(&mut self) -> Vec<ToolCallDelta> {
         let choices = self.choices.as_mut().into_iter().flatten().filter(|choice| choice.index == 0);
-        let deltas = choices.filter_map(|choice| choice.delta.as_mut()?.tool_calls.take());
+        let deltas = choices.filter_map(|choice| choice.delta.as_mut().or(choice.message.as_mut())?.tool_calls.take());
         deltas.flatten().collect()
     }
 

@@ -10,6 +10,8 @@ use super::BLOCK;
 
 /// Rounds of flipping and mixing; three are enough in theory, the fourth makes up for the windows.
 const ROUNDS: u64 = 4;
+/// The longest pair of short halves; no padded vector is shorter.
+const NEAR: usize = 16;
 /// Part of the file format: another number here is another rotation.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -79,7 +81,11 @@ fn flip(values: &mut [f32], signs: &[f32]) {
 
 /// The Walsh-Hadamard transform of a power of two of numbers, scaled so that doing it twice changes nothing.
 fn mix(values: &mut [f32]) {
-    let mut half = 1;
+    mix_near::<2>(values);
+    mix_near::<4>(values);
+    mix_near::<8>(values);
+    mix_near::<NEAR>(values);
+    let mut half = NEAR;
     while half < values.len() {
         for pair in values.chunks_exact_mut(2 * half) {
             let (low, high) = pair.split_at_mut(half);
@@ -91,6 +97,15 @@ fn mix(values: &mut [f32]) {
     }
     let scale = 1.0 / (values.len() as f32).sqrt();
     values.iter_mut().for_each(|value| *value *= scale);
+}
+
+/// One step of the transform where the two halves of a pair are short: as a loop of known length it is a few instructions.
+fn mix_near<const PAIR: usize>(values: &mut [f32]) {
+    for pair in values.as_chunks_mut::<PAIR>().0 {
+        for at in 0..PAIR / 2 {
+            (pair[at], pair[at + PAIR / 2]) = (pair[at] + pair[at + PAIR / 2], pair[at] - pair[at + PAIR / 2]);
+        }
+    }
 }
 
 /// A well-mixed number for each number (the finalizer of SplitMix64).

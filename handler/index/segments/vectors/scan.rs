@@ -11,7 +11,7 @@
 use tantivy::DocAddress;
 
 use super::kernels::{Estimator, PLANES, above, differing_bits, estimates, product};
-use super::rotation::{Rotation, length};
+use super::rotation::length;
 use super::{BLOCK, Vectors};
 use crate::index::segments::best::Best;
 use crate::index::segments::rows::RowSet;
@@ -44,8 +44,11 @@ struct Aimed {
 /// The rows most like a query, best first, scored with the cosine; at most `limit`. `over_sampling` is in standard errors, from
 /// about 1 (fast) to 3 (finds all). Segments with embeddings of another length are passed over.
 pub fn nearest(searched: &[Searched<'_>], query: &[f32], over_sampling: f32, limit: usize) -> Vec<(f32, DocAddress)> {
-    let rotated = Rotation::new(query.len()).rotate(query);
-    let fitting = searched.iter().filter(|searched| searched.vectors.layout.dimensions == query.len());
+    let mut fitting = searched.iter().filter(|searched| searched.vectors.layout.dimensions == query.len()).peekable();
+    // All of one length have the same.
+    let Some(rotated) = fitting.peek().map(|searched| searched.vectors.rotation.rotate(query)) else {
+        return Vec::new();
+    };
     let aimed: Vec<(&Searched<'_>, Aimed)> =
         fitting.map(|searched| (searched, searched.vectors.aim(&rotated, over_sampling))).collect();
     let mut likely = Best::new(limit);
@@ -133,7 +136,8 @@ impl Vectors {
         let step = 2.0 * highest / LEVELS;
         let mut planes = vec![[0; PLANES]; remainder.len() / BLOCK];
         for (at, value) in remainder.iter().enumerate() {
-            let level = ((value + highest) / step).floor().clamp(0.0, LEVELS - 1.0) as usize;
+            // None is below zero, so that what is cut off is what `floor` would.
+            let level = ((value + highest) / step).min(LEVELS - 1.0) as usize;
             for (plane, word) in planes[at / BLOCK].iter_mut().enumerate() {
                 *word |= ((level >> plane & 1) as u64) << (at % BLOCK);
             }

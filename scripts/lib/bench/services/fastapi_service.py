@@ -1,6 +1,8 @@
 """The least that FastAPI needs for an answer: an embedding and a chat completion from the same server that the program asks, and
 nothing of what the program does between them. MODEL_ADDRESS in, the port on standard output."""
 
+import array
+import base64
 import json
 import os
 import socket
@@ -16,12 +18,17 @@ app = fastapi.FastAPI()
 client = httpx.AsyncClient(limits=httpx.Limits(max_connections=None, max_keepalive_connections=1024), timeout=60)
 
 
-async def words(question: str):
-    embedding = await client.post(f"{MODEL}/embeddings", json={"model": "fake", "input": question})
-    assert len(embedding.json()["data"][0]["embedding"]) > 0
+async def asked(question: str, stream: bool) -> dict:
+    """The request of the chat, after an embedding was made."""
+    body = {"model": "fake", "input": question, "encoding_format": "base64"}
+    embedding = (await client.post(f"{MODEL}/embeddings", json=body)).json()["data"][0]["embedding"]
+    assert len(array.array("f", base64.b64decode(embedding))) > 0
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
-    body = {"model": "fake", "stream": True, "messages": messages}
-    async with client.stream("POST", f"{MODEL}/chat/completions", json=body) as response:
+    return {"url": f"{MODEL}/chat/completions", "json": {"model": "fake", "stream": stream, "messages": messages}}
+
+
+async def words(question: str):
+    async with client.stream("POST", **await asked(question, True)) as response:
         async for line in response.aiter_lines():
             if not line.startswith("data: {"):
                 continue
@@ -33,7 +40,8 @@ async def words(question: str):
 @app.post("/api/chat")
 async def chat(request: fastapi.Request):
     question = (await request.json())["message"]
-    return {"response": "".join([word async for word in words(question)])}
+    answer = await client.post(**await asked(question, False))
+    return {"response": answer.json()["choices"][0]["message"]["content"]}
 
 
 @app.post("/api/chat/stream")

@@ -22,11 +22,18 @@ async function text(stream) {
   return all;
 }
 
-async function* words(question) {
-  const embedding = JSON.parse(await text(await post('/embeddings', { model: 'fake', input: question })));
-  if (!embedding.data[0].embedding.length) throw new Error('no embedding');
+async function ask(question, stream) {
+  const asked = { model: 'fake', input: question, encoding_format: 'base64' };
+  const embedding = JSON.parse(await text(await post('/embeddings', asked)));
+  const bytes = Buffer.from(embedding.data[0].embedding, 'base64');
+  const numbers = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  if (!numbers.length) throw new Error('no embedding');
   const messages = [{ role: 'system', content: SYSTEM }, { role: 'user', content: question }];
-  const response = await post('/chat/completions', { model: 'fake', stream: true, messages });
+  return post('/chat/completions', { model: 'fake', stream, messages });
+}
+
+async function* words(question) {
+  const response = await ask(question, true);
   response.setEncoding('utf8');
   let rest = '';
   for await (const part of response) {
@@ -42,9 +49,9 @@ async function* words(question) {
 const server = http.createServer(async (request, response) => {
   const question = JSON.parse(await text(request)).message;
   if (request.url === '/api/chat') {
-    let answer = '';
-    for await (const word of words(question)) answer += word;
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ response: answer }));
+    const answer = JSON.parse(await text(await ask(question, false)));
+    const body = JSON.stringify({ response: answer.choices[0].message.content });
+    response.writeHead(200, { 'content-type': 'application/json' }).end(body);
     return;
   }
   response.writeHead(200, { 'content-type': 'application/jsonl' });
