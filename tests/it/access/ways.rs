@@ -221,6 +221,16 @@ async fn whoever_should_sign_in_is_told_where() {
 }
 
 #[tokio::test]
+async fn who_was_signed_in_by_the_platform_is_told_where_to_sign_out() {
+    let claims = easy(&[("tid", TENANT), ("oid", ALICE)]);
+    let status = with_header(&Method::GET, "/api/status", &[("x-ms-client-principal", &claims)]);
+    let told = TestApp::with(&EASY).send(status).await.json();
+    assert_eq!(told["sign_out"], "/.auth/logout?post_logout_redirect_uri=/");
+    let told = TestApp::new().send(get("/api/status")).await.json();
+    assert_eq!(told["sign_out"], Value::Null, "nobody was signed in");
+}
+
+#[tokio::test]
 async fn clients_of_openai_are_refused_in_the_shape_they_know() {
     let lab = Lab::new().await;
     let request = |token: &str| {
