@@ -135,3 +135,18 @@ fn sts_host(authority: &Url) -> &'static str {
         _ => "sts.windows.net",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cloud_has_an_issuer_of_its_own() {
+        let issuer = |authority: &str| sts_host(&authority.parse().expect("an address"));
+        assert_eq!(issuer("https://login.microsoftonline.com/"), "sts.windows.net");
+        assert_eq!(issuer("https://login.microsoftonline.us/"), "sts.windows.net");
+        for authority in ["https://login.partner.microsoftonline.cn/", "https://login.chinacloudapi.cn/"] {
+            assert_eq!(issuer(authority), "sts.chinacloudapi.cn", "{authority}");
+        }
+    }
+}
