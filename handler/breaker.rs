@@ -96,6 +96,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it failed last.
+    pub fn is_in_doubt(&self) -> bool {
+        self.lock().failures > 0
+    }
+
     /// The server has answered, if only to say that the request is wrong.
     pub fn answered(&self) {
         *self.lock() = State::default();

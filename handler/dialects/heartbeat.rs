@@ -55,6 +55,17 @@ mod tests {
 
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_put_between_words_that_come_in_time() {
+        let words = stream::unfold(0, |at| async move {
+            tokio::time::sleep(Duration::from_secs(if at < 5 { 10 } else { 16 })).await;
+            (at < 6).then(|| (Bytes::from("a"), at + 1))
+        });
+        let sent: Vec<Bytes> = with_heartbeat(words, COMMENT, SILENCE).collect().await;
+        let beats: Vec<usize> = (0..sent.len()).filter(|at| sent[*at] == COMMENT).collect();
+        assert_eq!((beats, sent.len()), (vec![5, 7], 8), "before the last word, and before the end");
+    }
+
     #[tokio::test]
     async fn a_silence_is_broken_until_the_next_word_and_no_longer() {
         let (speak, spoken) = oneshot::channel::<Bytes>();

@@ -162,12 +162,15 @@ fn answered(
     }
 }
 
-/// What an answer costs: what the model says it does, else an estimate of what went there and what came back.
+/// What an answer costs: what the model says it does, else an estimate of what went there and what came back. Of an answer that
+/// comes as a whole nothing is seen before all of it is there, so whoever leaves before pays for the longest.
 struct TokenMeter {
     most: u64,
     prompt: u64,
+    unseen: u64,
     said: u64,
     told: Option<u64>,
+    is_at_work: bool,
 }
 
 impl TokenMeter {
@@ -178,17 +181,24 @@ impl TokenMeter {
         let prompt = u64::try_from(prompt).unwrap_or(u64::MAX);
         // A call has room for so much, and each round of tools is another call.
         let call = settings.context_tokens as u64 + u64::from(settings.max_answer_tokens);
-        Self { most: call * (1 + settings.tool_rounds as u64), prompt, said: 0, told: None }
+        let most = call * (1 + settings.tool_rounds as u64);
+        let unseen = if request.is_streamed { 0 } else { u64::from(settings.max_answer_tokens) };
+        Self { most, prompt, unseen, said: 0, told: None, is_at_work: false }
     }
 }
 
 impl Meter<Result<ChatEvent>> for TokenMeter {
     fn look(&mut self, event: &Result<ChatEvent>) {
         match event {
+            // From here on the model is asked.
+            Ok(ChatEvent::Context(_)) => self.is_at_work = true,
             Ok(ChatEvent::Text(text)) => self.said += u64::try_from(tokens::estimate(text)).unwrap_or_default(),
             Ok(ChatEvent::Usage(spent)) => {
                 self.told = Some(u64::from(spent.prompt_tokens) + u64::from(spent.completion_tokens));
             }
+            Ok(ChatEvent::Done(_)) => self.is_at_work = false,
+            // It may have been at work until then; any other failure is its own, or that of a server which is not there.
+            Err(e) if e.kind() != ErrorKind::DeadlineExceeded => self.is_at_work = false,
             _ => {}
         }
     }
@@ -197,6 +207,7 @@ impl Meter<Result<ChatEvent>> for TokenMeter {
         match self.told {
             Some(tokens) => tokens,
             None if self.said > 0 => self.prompt + self.said,
+            None if self.is_at_work => self.prompt + self.unseen,
             None => 0,
         }
     }

@@ -43,7 +43,9 @@ pub fn fuse<T: Copy + Ord>(rankings: &[(f32, Vec<T>)]) -> Vec<(f32, T)> {
     fused.sort_unstable_by_key(|(_, place, item)| (*item, *place));
     fused.dedup_by(|again, first| {
         let is_same = again.2 == first.2;
-        first.0 += if is_same { again.0 } else { 0.0 };
+        if is_same {
+            first.0 += again.0;
+        }
         is_same
     });
     fused.sort_unstable_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(&right.1)));

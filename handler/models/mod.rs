@@ -152,9 +152,9 @@ pub struct ModelRequest {
 }
 
 impl ModelRequest {
-    /// A request without tools, whose words are wanted as they come.
+    /// A request without tools that is answered as a whole.
     pub fn of(messages: Vec<Message>, max_answer_tokens: u32, deadline: Instant) -> Self {
-        Self { messages, max_answer_tokens, deadline, tools: Arc::default(), may_call: false, is_streamed: true }
+        Self { messages, max_answer_tokens, deadline, tools: Arc::default(), may_call: false, is_streamed: false }
     }
 }
 

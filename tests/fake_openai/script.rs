@@ -190,7 +190,7 @@ fn streamed(script: Script, shared: Arc<Shared>) -> impl Stream<Item = Said<Byte
 fn whole(script: Script, shared: Arc<Shared>) -> impl Stream<Item = Said<Bytes>> + Send {
     let calls = script.calls.iter().enumerate();
     let calls: Vec<Value> = calls.map(|(at, (name, arguments))| call(at, name, arguments)).collect();
-    let mut message = json!({"role": "assistant", "content": script.deltas.concat()});
+    let mut message = json!({"role": "assistant", "content": ""});
     if !calls.is_empty() {
         message["tool_calls"] = json!(calls);
     }
@@ -209,16 +209,21 @@ fn whole(script: Script, shared: Arc<Shared>) -> impl Stream<Item = Said<Bytes>>
     }
 }
 
-/// Adds what a chunk tells beside words and calls.
+/// Adds what a chunk tells, but for the calls of the script.
 fn add(answer: &mut Value, mut chunk: Value) {
     let choice = chunk.pointer_mut("/choices/0").map(Value::take).unwrap_or_default();
-    for (told, known) in [(choice, &["index", "delta"][..]), (chunk, &["id", "object", "created", "model", "choices"])]
-    {
-        let place = if known.contains(&"delta") { &mut answer["choices"][0] } else { &mut *answer };
-        let told = told.as_object().into_iter().flatten();
-        for (name, value) in told.filter(|(name, value)| !known.contains(&name.as_str()) && !value.is_null()) {
-            place[name] = value.clone();
-        }
+    merge(answer, &chunk, &["id", "object", "created", "model", "choices"]);
+    merge(&mut answer["choices"][0], &choice, &["index", "delta"]);
+    let content = &mut answer["choices"][0]["message"]["content"];
+    let words: String = [content.as_str(), choice["delta"]["content"].as_str()].into_iter().flatten().collect();
+    *content = json!(words);
+}
+
+/// Puts the members of an object into another, but for some and for those that say nothing.
+fn merge(into: &mut Value, object: &Value, but: &[&str]) {
+    let members = object.as_object().into_iter().flatten();
+    for (name, value) in members.filter(|(name, value)| !but.contains(&name.as_str()) && !value.is_null()) {
+        into[name] = value.clone();
     }
 }
 

@@ -16,7 +16,7 @@ use knowledge_worker::stores::records::{Precondition, Record, RecordPage, Record
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::fake_openai::{FakeOpenAi, Script};
+use crate::fake_openai::{FakeOpenAi, Refusal, Script};
 use crate::support::app::{TestApp, post_json};
 use crate::support::process::eventually;
 
@@ -61,12 +61,15 @@ async fn what_a_killed_process_had_set_aside_is_spent_after_a_while() {
     let test = TestApp::new();
     let start = "2026-03-01T10:00:00Z".parse().unwrap();
     let ann = Principal::user("home", "ann", []).unwrap();
-    std::mem::forget(budget(&test, Clock::manual(start)).reserve(&ann, 60).await.unwrap());
+    let never_settled = budget(&test, Clock::manual(start)).reserve(&ann, 60).await.unwrap();
     let later = budget(&test, Clock::manual(start + Duration::from_secs(61)));
     let refused = later.reserve(&ann, 41).await.unwrap_err();
     // Until midnight.
     assert_eq!(refused.seconds_to_wait(), Some(14 * 3_600 - 61));
     later.reserve(&ann, 40).await.unwrap().settle(40).await;
+    // It was not killed, only slow: what counts as spent is not given back.
+    never_settled.settle(5).await;
+    assert!(later.reserve(&ann, 1).await.is_err());
     let tomorrow = budget(&test, Clock::manual(start + Duration::from_secs(86_400)));
     assert!(tomorrow.reserve(&ann, 100).await.is_ok());
 }
@@ -77,28 +80,50 @@ async fn an_answer_costs_what_the_model_says_and_one_that_was_kept_nothing() {
     let url = model.url();
     let test = TestApp::with(&[("OPENAI_BASE_URL", &url), ("OPENAI_MODEL", "chat"), ("TOKEN_BUDGET_PER_DAY", "60000")]);
     test.ingest("ferry.md", "# Ferry\n\nThe ferry leaves at nine.\n").await;
-    let spent = async || {
-        let partitions = test.app.records.partitions().await.unwrap();
-        let partition = partitions.iter().find(|name| name.starts_with("budget/")).unwrap();
-        let page = test.app.records.list(partition, None, 10).await.unwrap();
-        let account = page.records[0].body.clone();
-        account["held"].as_object().unwrap().is_empty().then(|| account["spent"].as_u64().unwrap())
-    };
     model.push(Script::new(&["The ferry leaves ", "at nine [1]."]));
     let answer = test.post("/api/chat", &json!({"message": "When does the ferry leave?"})).await;
     assert_eq!(answer.status, StatusCode::OK);
-    let first = spent().await.unwrap();
+    let first = spent(&test).await.unwrap();
     assert!(first > 0);
     test.post("/api/chat", &json!({"message": "When does the ferry leave?"})).await;
-    assert_eq!(spent().await, Some(first), "the same question again is free");
+    assert_eq!(spent(&test).await, Some(first), "the same question again is free");
     // Somebody leaves in the middle: what was said so far is paid, and nothing stays set aside.
     model.push(Script::new(&["The ferry leaves ", "at nine [1]."]).gated());
     let stream = post_json("/api/chat/stream", json!({"message": "Does the ferry leave at nine?"}).to_string());
     let mut streaming = test.router().oneshot(stream).await.unwrap().into_body().into_data_stream();
     streaming.next().await.unwrap().unwrap();
-    assert_eq!(spent().await, None, "tokens are set aside while the model talks");
+    assert_eq!(spent(&test).await, None, "tokens are set aside while the model talks");
     drop(streaming);
-    eventually("the rest is given back", async || spent().await).await;
+    eventually("the rest is given back", async || spent(&test).await).await;
+}
+
+#[tokio::test]
+async fn whoever_leaves_before_a_whole_answer_is_there_pays_for_the_longest() {
+    let model = FakeOpenAi::start().await;
+    let url = model.url();
+    let longest = ("MAX_ANSWER_TOKENS", "700");
+    let test = TestApp::with(&[("OPENAI_BASE_URL", &url), ("OPENAI_MODEL", "chat"), longest]);
+    test.ingest("ferry.md", "# Ferry\n\nThe ferry leaves at nine.\n").await;
+    model.push(Script::new(&["The ferry leaves at nine [1]."]).gated());
+    let request = post_json("/api/chat", json!({"message": "When does the ferry leave?"}).to_string());
+    tokio::select! {
+        _ = test.router().oneshot(request) => panic!("there is no answer"),
+        () = model.arrival() => {}
+    }
+    let paid = eventually("it is paid", async || spent(&test).await).await;
+    assert!(paid > 700, "{paid}");
+    model.push(Refusal::content_filter());
+    test.post("/api/chat", &json!({"message": "When does the ferry leave?"})).await.assert_problem("content-filtered");
+    assert_eq!(spent(&test).await, Some(paid), "what a model refuses is free");
+}
+
+/// What was spent, when nothing is set aside.
+async fn spent(test: &TestApp) -> Option<u64> {
+    let partitions = test.app.records.partitions().await.unwrap();
+    let partition = partitions.iter().find(|name| name.starts_with("budget/")).unwrap();
+    let page = test.app.records.list(partition, None, 10).await.unwrap();
+    let account = page.records[0].body.clone();
+    account["held"].as_object().unwrap().is_empty().then(|| account["spent"].as_u64().unwrap())
 }
 
 #[tokio::test]

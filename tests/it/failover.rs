@@ -54,10 +54,26 @@ async fn with_several_servers_the_first_word_tells_that_one_serves() {
     }
 }
 
+#[tokio::test]
+async fn whole_answers_that_take_too_long_do_not_make_a_server_seem_dead() {
+    let fake = FakeOpenAi::start().await;
+    let model = model_on(&[&fake], &with_key());
+    for round in 0..8 {
+        fake.push(Script::new(&["long"]).ending(Ending::Hang));
+        let messages = vec![Message::said(Speaker::User, "Tell me all.")];
+        let request = ModelRequest::of(messages, 77, Instant::now() + Duration::from_millis(100));
+        let late = model.whole(request).await.err().map(|e| e.kind());
+        assert_eq!(late, Some(ErrorKind::DeadlineExceeded), "{round}");
+        assert_eq!(fake.requests().len(), round + 1, "it is asked each time");
+    }
+    let asked: Vec<bool> = fake.requests().iter().map(|request| request.body["stream"] == true).collect();
+    assert_eq!(asked[..4], [false, true, false, true], "the word after a failure tells that it works");
+}
+
 /// The words of the answer, or how asking failed.
 async fn ask_within(model: &OpenAiModel, time: Duration) -> Result<String, ErrorKind> {
     let messages = vec![Message::said(Speaker::User, "How many days?")];
-    let request = ModelRequest::of(messages, 77, Instant::now() + time);
+    let request = ModelRequest { is_streamed: true, ..ModelRequest::of(messages, 77, Instant::now() + time) };
     let mut stream = pin!(model.stream(request));
     let mut text = String::new();
     while let Some(event) = timeout(PATIENCE, stream.next()).await.expect("the model hangs") {

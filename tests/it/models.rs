@@ -37,7 +37,7 @@ fn request(deadline: Duration) -> ModelRequest {
         Message::said(Speaker::Assistant, "Hello."),
         Message::said(Speaker::User, "How many days?"),
     ];
-    ModelRequest::of(messages, 77, Instant::now() + deadline)
+    ModelRequest { is_streamed: true, ..ModelRequest::of(messages, 77, Instant::now() + deadline) }
 }
 
 /// Everything the model says, and how it failed if it did.

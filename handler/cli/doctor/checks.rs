@@ -142,7 +142,7 @@ async fn records(records: &Arc<dyn RecordStore>) -> Result<String> {
 async fn chat(settings: OpenAiSettings) -> Result<String> {
     let messages = vec![Message::said(Speaker::User, "Answer with the word yes.")];
     let model = OpenAiModel::open(settings)?;
-    let request = ModelRequest::of(messages, 16, Instant::now() + MODEL_TIME);
+    let request = ModelRequest { is_streamed: true, ..ModelRequest::of(messages, 16, Instant::now() + MODEL_TIME) };
     let mut events = std::pin::pin!(model.stream(request));
     while let Some(event) = events.next().await {
         event?;

@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 use tracing::warn;
 
 use super::endpoint::Endpoint;
-use super::events::{Chunks, chunks};
+use super::events::{Chunks, MANY_WORDS, chunks};
 use super::failure::Failure;
 use super::tool_calls::ToolCalls;
 use super::transport::Transport;
@@ -59,8 +59,7 @@ impl OpenAiModel {
     }
 
     /// Asks, and reads the answer to its end.
-    pub async fn whole(&self, mut request: ModelRequest) -> Result<Whole> {
-        request.is_streamed = false;
+    pub async fn whole(&self, request: ModelRequest) -> Result<Whole> {
         let mut events = std::pin::pin!(self.stream(request));
         let mut whole = Whole { text: String::new(), usage: None, finish: Finish::Truncated };
         while let Some(event) = events.next().await {
@@ -75,7 +74,8 @@ impl OpenAiModel {
         Ok(whole)
     }
 
-    /// Asks, and passes on what comes. Dropping the stream closes the connection, which ends the model's work too.
+    /// Asks, and passes on what comes. Dropping the stream closes the connection, which ends the model's work too; that of an
+    /// answer which comes in one as soon as the server notices.
     pub fn stream(&self, request: ModelRequest) -> impl Stream<Item = Result<ModelEvent>> + Send + use<'_> {
         async_stream::try_stream! {
             let (deadline, may_call) = (request.deadline, request.may_call);
@@ -87,8 +87,8 @@ impl OpenAiModel {
             let mut next = Some(first);
             while let Some(mut chunk) = next {
                 chunk.check()?;
-                if let Some(text) = chunk.text() {
-                    yield ModelEvent::Text(text);
+                for words in parts(chunk.text()) {
+                    yield ModelEvent::Text(words);
                 }
                 if let Some(usage) = chunk.usage() {
                     yield ModelEvent::Usage(usage);
@@ -135,19 +135,17 @@ impl OpenAiModel {
     }
 
     async fn send(&self, request: &ModelRequest) -> Result<(Chunk, Chunks), Failure> {
-        let unwritable = |_| Failure::Wrong("the request of a model cannot be written".to_owned());
-        // Where another server could be asked, the first word tells early that this one will do.
-        let is_streamed = request.is_streamed || self.transport.settings.servers.len() > 1;
-        let body = RequestBody::new(&self.transport.settings, request, is_streamed);
-        let body = serde_json::to_vec(&body).map_err(unwritable)?;
-        let body = Bytes::from(body);
-        let open = |endpoint| self.open_once(endpoint, body.clone());
-        self.transport.persist(ATTEMPTS, request.deadline, open).await
+        self.transport.persist(ATTEMPTS, request.deadline, |endpoint| self.open_once(endpoint, request)).await
     }
 
-    async fn open_once(&self, endpoint: Arc<Endpoint>, body: Bytes) -> Result<(Chunk, Chunks), Failure> {
+    async fn open_once(&self, endpoint: Arc<Endpoint>, request: &ModelRequest) -> Result<(Chunk, Chunks), Failure> {
+        // Only the first word tells soon that a server works: a whole answer may take all of the time.
+        let is_streamed = request.is_streamed || self.transport.is_in_doubt();
+        let body = RequestBody::new(&self.transport.settings, request, is_streamed);
+        let unwritable = |_| Failure::Wrong("the request of a model cannot be written".to_owned());
+        let body = Bytes::from(serde_json::to_vec(&body).map_err(unwritable)?);
         let response = self.transport.send(&endpoint, Method::POST, "/chat/completions", body).await?;
-        let mut chunks = chunks(response);
+        let mut chunks = chunks(response, is_streamed);
         let first = chunks.next().await.ok_or(Failure::Cut)??;
         Ok((first, chunks))
     }
@@ -156,4 +154,16 @@ impl OpenAiModel {
     pub fn takes_tools(&self) -> bool {
         !self.refuses_tools.load(Ordering::Relaxed)
     }
+}
+
+/// Words in parts that take no long time each on their way out.
+fn parts(words: Option<String>) -> impl Iterator<Item = String> {
+    let mut rest = words.filter(|words| !words.is_empty());
+    std::iter::from_fn(move || {
+        let mut words = rest.take()?;
+        if words.len() > MANY_WORDS {
+            rest = Some(words.split_off(words.floor_char_boundary(MANY_WORDS)));
+        }
+        Some(words)
+    })
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use azure_core::credentials::TokenCredential;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-
 use url::Url;
 
 use super::failure::Failure;

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use futures_util::future::{FutureExt, ready};
-use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use sse_stream::{Sse, SseStream};
 
@@ -17,14 +18,14 @@ use super::wire::Chunk;
 /// An answer of more bytes is none: each of its words comes with some hundred others around it.
 const MAX_ANSWER_BYTES: usize = 128 << 20;
 
-/// The same for one that comes as a whole.
-const MAX_WHOLE_BYTES: usize = 16 << 20;
+/// The same for one that comes as a whole, in which there is little but words.
+const MAX_WHOLE_BYTES: usize = 2 << 20;
 
 /// More bytes without an event are none of an answer.
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
 /// So many bytes of words are passed on even when there are more already.
-const MANY_WORDS: usize = 4 << 10;
+pub(super) const MANY_WORDS: usize = 4 << 10;
 
 /// What ends an answer.
 const DONE: &str = "[DONE]";
@@ -35,15 +36,21 @@ const KEEPALIVE: &str = "keepalive";
 /// The chunks of an answer, or why there are no more.
 pub(super) type Chunks = BoxStream<'static, Result<Chunk, Failure>>;
 
-/// The chunks of a response, up to the one that ends it. What the server says that it sends decides, and not what it was asked
-/// for: some never stream, and some always do.
-pub(super) fn chunks(response: reqwest::Response) -> Chunks {
-    if is_whole(response.headers()) { stream::once(whole(response)).boxed() } else { streamed(response) }
+/// The chunks of a response, up to the one that ends it. Whether they are a stream is for the server to say, because some never
+/// stream and some always do; where it does not, it has done what it was asked.
+pub(super) fn chunks(response: reqwest::Response, is_stream_wanted: bool) -> Chunks {
+    let is_streamed = match essence(response.headers()).as_str() {
+        "text/event-stream" => true,
+        "application/json" => false,
+        _ => is_stream_wanted,
+    };
+    if is_streamed { streamed(response) } else { stream::once(whole(response)).boxed() }
 }
 
-fn is_whole(headers: &HeaderMap) -> bool {
+/// The type of what comes, in lower case and without its parameters.
+fn essence(headers: &HeaderMap) -> String {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 async fn whole(response: reqwest::Response) -> Result<Chunk, Failure> {
@@ -61,18 +68,35 @@ fn streamed(response: reqwest::Response) -> Chunks {
         let waiting = waiting.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
         if waiting > MAX_EVENT_BYTES { Err(Failure::NotUnderstood) } else { Ok(bytes) }
     });
-    let events = SseStream::from_bytes_stream(bytes).inspect(move |_| without_event.store(0, Ordering::Relaxed));
+    // A line at a time: of what comes with a line that is none, the library would keep nothing.
+    let lines = bytes.map_ok(|bytes| stream::iter(lines(bytes).map(Ok::<_, Failure>))).try_flatten();
+    let events = SseStream::from_bytes_stream(Box::pin(lines)).inspect(move |event| {
+        if event.is_ok() {
+            without_event.store(0, Ordering::Relaxed);
+        }
+    });
     let events = events.take_while(|event| ready(!matches!(event, Ok(event) if event.data.as_deref() == Some(DONE))));
     let chunks = events.filter_map(|event| ready(chunk(event).transpose()));
     together(chunks).boxed()
 }
 
-/// What an event says; nothing where it is only a sign of life.
+/// The same bytes, parted where lines end.
+fn lines(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        Some(bytes.split_to(end)).filter(|line| !line.is_empty())
+    })
+}
+
+/// What an event says; nothing where it is only a sign of life, or a line that the standard has readers pass over.
 fn chunk(event: Result<Sse, sse_stream::Error>) -> Result<Option<Chunk>, Failure> {
-    let event = event.map_err(|e| match e {
-        sse_stream::Error::Body(e) => e.downcast().map_or(Failure::Cut, |failure| *failure),
-        _ => Failure::NotUnderstood,
-    })?;
+    use sse_stream::Error::{Body, Utf8Parse};
+    let event = match event {
+        Ok(event) => event,
+        Err(Body(e)) => return Err(e.downcast().map_or(Failure::Cut, |failure| *failure)),
+        Err(Utf8Parse(_)) => return Err(Failure::NotUnderstood),
+        Err(_) => return Ok(None),
+    };
     let data = event.data.filter(|_| event.event.as_deref() != Some(KEEPALIVE));
     data.map(|data| serde_json::from_str(&data).map_err(|_| Failure::NotUnderstood)).transpose()
 }
@@ -107,7 +131,7 @@ mod tests {
     async fn read(pieces: Vec<&[u8]>) -> (String, Option<String>) {
         let pieces: Vec<std::io::Result<Vec<u8>>> = pieces.into_iter().map(|piece| Ok(piece.to_vec())).collect();
         let body = reqwest::Body::wrap_stream(stream::iter(pieces));
-        let mut chunks = chunks(http::Response::new(body).into());
+        let mut chunks = chunks(http::Response::new(body).into(), true);
         let mut words = String::new();
         while let Some(chunk) = chunks.next().await {
             match chunk {
@@ -120,7 +144,8 @@ mod tests {
 
     const ANSWER: &str = concat!(
         "data: {\"choices\":[{\"delta\":{\"content\":\"Zwölf\"}}]}\n\n: waiting\n\nevent: keepalive\ndata: waiting\n\n",
-        "data: {\"choices\":[{\"delta\":{\"content\":\" Tage\"}}]}\r\n\r\ndata: [DONE]\n\ndata: nonsense\n\n"
+        "whatever: this is\nand this\nretry: soon\n",
+        "data: {\"choices\":[{\"delta\":{\"content\":\" Tage\"}}]}\r\n\r\ndata: [DONE]\n\nbye\ndata: nonsense\n\n"
     );
 
     #[tokio::test]
@@ -143,7 +168,7 @@ mod tests {
         let long = "x".repeat(MANY_WORDS);
         let sent = [delta("Zwölf"), delta(" Tage"), delta(&long), delta("y"), end.to_owned()].concat();
         let body = reqwest::Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>(sent)]));
-        let words: Vec<String> = chunks(http::Response::new(body).into())
+        let words: Vec<String> = chunks(http::Response::new(body).into(), true)
             .map(|chunk| chunk.expect("a good answer").text().expect("words"))
             .collect()
             .await;
@@ -152,19 +177,28 @@ mod tests {
 
     #[tokio::test]
     async fn the_server_says_whether_an_answer_is_one() {
-        let told = async |content_type: &str, body: &'static str| {
+        let told = async |content_type: &str, is_wanted: bool, body: String| {
             let response = http::Response::builder().header(CONTENT_TYPE, content_type).body(reqwest::Body::from(body));
-            let mut chunks = chunks(response.expect("a response").into());
+            let mut chunks = chunks(response.expect("a response").into(), is_wanted);
             let chunk = chunks.next().await.expect("a chunk");
             assert!(chunks.next().await.is_none());
             chunk.map(|chunk| chunk.text().unwrap_or_default()).map_err(|failure| failure.to_string())
         };
         let whole =
             r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"Zwölf"},"finish_reason":"stop"}]}"#;
-        assert_eq!(told("application/json; charset=utf-8", whole).await, Ok("Zwölf".to_owned()));
-        assert_eq!(told("Application/JSON", "data: {}").await, Err("not understood".to_owned()));
-        assert_eq!(told("text/event-stream", "data: {}\n\n").await, Ok(String::new()));
-        assert_eq!(told("text/plain", "data: {}\n\n").await, Ok(String::new()));
+        let not_understood = Err("not understood".to_owned());
+        for is_wanted in [true, false] {
+            let told = async |content_type, body: &str| told(content_type, is_wanted, body.to_owned()).await;
+            assert_eq!(told("application/json; charset=utf-8", whole).await, Ok("Zwölf".to_owned()));
+            assert_eq!(told("Application/JSON", "data: {}\n\n").await, not_understood);
+            assert_eq!(told("text/event-stream", "data: {}\n\n").await, Ok(String::new()));
+        }
+        assert_eq!(told("text/plain", true, "data: {}\n\n".to_owned()).await, Ok(String::new()));
+        assert_eq!(told("text/plain", false, whole.to_owned()).await, Ok("Zwölf".to_owned()));
+        let long = whole.replace("Zwölf", &"x".repeat(MAX_WHOLE_BYTES - whole.len()));
+        assert_eq!(told("", false, long.clone()).await.map(|words| words.len()), Ok(MAX_WHOLE_BYTES - whole.len()));
+        let longer = told("", false, long + "       ").await;
+        assert!(longer.expect_err("it is too long").contains("more than"));
     }
 
     #[tokio::test]

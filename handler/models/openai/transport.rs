@@ -43,6 +43,11 @@ impl Transport {
         told.collect()
     }
 
+    /// Whether an early sign of life is worth something: there is another server to ask, or the only one failed last.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.servers.len() > 1 || self.servers.iter().any(|(_, breaker)| breaker.is_in_doubt())
+    }
+
     /// Asks the servers for their list of models, which costs nothing, until one lets us in. The failure of the last when none
     /// does. A server that keeps no such list lets us in, too.
     pub(in crate::models) async fn ping(&self) -> Result<()> {

@@ -173,7 +173,9 @@ impl Chunk {
     pub(super) fn add(&mut self, next: &Self) {
         let delta = self.choices.as_deref_mut().and_then(|choices| choices.first_mut()?.delta.as_mut());
         let content = delta.and_then(|delta| delta.content.as_mut());
-        content.into_iter().zip(next.only_words()).for_each(|(content, words)| content.push_str(words));
+        if let (Some(content), Some(words)) = (content, next.only_words()) {
+            content.push_str(words);
+        }
     }
 
     /// Parts of the calls that the first choice makes.

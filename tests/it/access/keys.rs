@@ -117,6 +117,36 @@ async fn an_outage_of_a_day_refuses_nobody_and_an_endless_one_everybody() {
 }
 
 #[tokio::test]
+async fn keys_that_are_a_week_old_open_nothing() {
+    let lab = Lab::new().await;
+    let key = lab.entra.key.clone();
+    assert_eq!(lab.ask_signed(&key).await, StatusCode::OK);
+    lab.entra.set(Says::Status(500));
+    let moment = Duration::from_secs(30);
+    lab.clock.advance(7 * DAY - moment);
+    assert_eq!(lab.ask_signed(&key).await, StatusCode::OK);
+    lab.clock.advance(moment);
+    let token = Draft::v2(&lab.entra, lab.now()).signed(&key);
+    lab.ask(&token).await.assert_problem("auth-unavailable");
+}
+
+#[tokio::test]
+async fn a_set_of_keys_has_256_kibibytes_at_most() {
+    let most = 256 << 10;
+    for (bytes, status) in [(most, StatusCode::OK), (most + 1, StatusCode::SERVICE_UNAVAILABLE)] {
+        let lab = Lab::new().await;
+        let with = |padding: &str| {
+            let mut key = lab.entra.key.jwk();
+            key["x5c"] = json!([padding]);
+            key
+        };
+        let frame = json!({"keys": [with("")]}).to_string().len();
+        lab.entra.set(Says::Keys(vec![with(&"A".repeat(bytes - frame))]));
+        assert_eq!(lab.ask_signed(&lab.entra.key).await, status, "{bytes}");
+    }
+}
+
+#[tokio::test]
 async fn input_21_without_keys_at_a_cold_start_everybody_is_told_to_come_again() {
     for says in
         [Says::Status(500), Says::Elsewhere, Says::Flood, Says::Keys(vec![]), Says::Keys(vec![json!({"kty": "RSA"})])]

@@ -10,7 +10,7 @@ use super::BLOCK;
 
 /// Rounds of flipping and mixing; three are enough in theory, the fourth makes up for the windows.
 const ROUNDS: u64 = 4;
-/// The longest pair of short halves; no padded vector is shorter.
+/// The longest pair that counts as near.
 const NEAR: usize = 16;
 /// Part of the file format: another number here is another rotation.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
