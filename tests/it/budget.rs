@@ -114,7 +114,8 @@ async fn whoever_leaves_before_a_whole_answer_is_there_pays_for_the_longest() {
     assert!(paid > 700, "{paid}");
     model.push(Refusal::content_filter());
     test.post("/api/chat", &json!({"message": "When does the ferry leave?"})).await.assert_problem("content-filtered");
-    assert_eq!(spent(&test).await, Some(paid), "what a model refuses is free");
+    let after = eventually("it is settled", async || spent(&test).await).await;
+    assert_eq!(after, paid, "what a model refuses is free");
 }
 
 /// What was spent, when nothing is set aside.
