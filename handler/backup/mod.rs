@@ -188,7 +188,8 @@ fn names(manifest: &StoredManifest, file: &str) -> bool {
 /// The id of a backup: in the order of names, backups are in the order of time.
 fn new_id(made: DateTime<Utc>) -> String {
     let random = Uuid::new_v4().simple().to_string();
-    format!("{}-{}", made.format("%Y%m%dT%H%M%SZ"), &random[..8])
+    // The milliseconds, too: of two that are made in one second the later one is the one to keep.
+    format!("{}-{:03x}{}", made.format("%Y%m%dT%H%M%SZ"), made.timestamp_subsec_millis(), &random[..5])
 }
 
 /// Whether a name is one that [`new_id`] makes. Whatever else is beside backups is left alone.
@@ -216,6 +217,9 @@ mod tests {
         let at = |time: &str| new_id(time.parse().unwrap());
         let (early, late) = (at("2026-01-31T23:59:59Z"), at("2026-02-01T00:00:00Z"));
         assert!(early < late && early.starts_with("20260131T235959Z-") && is_id(&early) && is_id(&late));
+        for _ in 0..20 {
+            assert!(at("2026-01-31T23:59:59.014Z") < at("2026-01-31T23:59:59.300Z"));
+        }
         for other in ["", "latest", "20260131T235959Z-0123456G", "20260131T235959Z-012345678", "documents"] {
             assert!(!is_id(other), "{other}");
         }
