@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 use tracing::warn;
 
 use super::endpoint::Endpoint;
-use super::events::{Chunks, MANY_WORDS, chunks};
+use super::events::{Chunks, chunks};
 use super::failure::Failure;
 use super::tool_calls::ToolCalls;
 use super::transport::Transport;
@@ -23,6 +23,9 @@ use crate::models::{Finish, Message, ModelEvent, ModelRequest, Whole};
 
 /// How often a call is tried before its first chunk, the first time included.
 const ATTEMPTS: u32 = 3;
+
+/// So many bytes of words are passed on at once; more of them come in parts.
+const MANY_WORDS: usize = 4 << 10;
 
 /// One chat model on one server. Opening it does nothing on the network and costs next to nothing.
 pub struct OpenAiModel {

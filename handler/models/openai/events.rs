@@ -1,13 +1,12 @@
-//! What an answer comes in. What enters is a response, what leaves are its chunks: those of a stream as soon as they are whole,
-//! words that came together in one; an answer that comes as a whole is one chunk. Who takes none lets the server wait. Dropping
-//! them closes the connection.
+//! What an answer comes in. What enters is a response, what leaves are its chunks: those of a stream each as soon as it is whole;
+//! an answer that comes as a whole is one chunk. Who takes none lets the server wait. Dropping them closes the connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use futures_util::future::{FutureExt, ready};
-use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
+use futures_util::future::ready;
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use sse_stream::{Sse, SseStream};
 
@@ -23,9 +22,6 @@ const MAX_WHOLE_BYTES: usize = 2 << 20;
 
 /// More bytes without an event are none of an answer.
 const MAX_EVENT_BYTES: usize = 1 << 20;
-
-/// So many bytes of words are passed on even when there are more already.
-pub(super) const MANY_WORDS: usize = 4 << 10;
 
 /// What ends an answer.
 const DONE: &str = "[DONE]";
@@ -77,7 +73,7 @@ fn streamed(response: reqwest::Response) -> Chunks {
     });
     let events = events.take_while(|event| ready(!matches!(event, Ok(event) if event.data.as_deref() == Some(DONE))));
     let chunks = events.filter_map(|event| ready(chunk(event).transpose()));
-    together(chunks).boxed()
+    chunks.boxed()
 }
 
 /// The same bytes, parted where lines end.
@@ -99,28 +95,6 @@ fn chunk(event: Result<Sse, sse_stream::Error>) -> Result<Option<Chunk>, Failure
     };
     let data = event.data.filter(|_| event.event.as_deref() != Some(KEEPALIVE));
     data.map(|data| serde_json::from_str(&data).map_err(|_| Failure::NotUnderstood)).transpose()
-}
-
-/// Words that are there already become one chunk: each chunk costs the same on its long way to the caller, however short.
-fn together(
-    chunks: impl Stream<Item = Result<Chunk, Failure>> + Send,
-) -> impl Stream<Item = Result<Chunk, Failure>> + Send {
-    async_stream::stream! {
-        let mut chunks = std::pin::pin!(chunks.peekable());
-        while let Some(mut chunk) = chunks.next().await {
-            while let Ok(chunk) = &mut chunk
-                && chunk.only_words().is_some_and(|words| words.len() < MANY_WORDS)
-                && let Some(Some(Ok(next))) = chunks.as_mut().next_if(has_only_words).now_or_never()
-            {
-                chunk.add(&next);
-            }
-            yield chunk;
-        }
-    }
-}
-
-fn has_only_words(chunk: &Result<Chunk, Failure>) -> bool {
-    matches!(chunk, Ok(chunk) if chunk.only_words().is_some())
 }
 
 #[cfg(test)]
@@ -158,21 +132,6 @@ mod tests {
         let marked = format!("\u{feff}{ANSWER}");
         assert_eq!(read(vec![marked.as_bytes()]).await, whole);
         assert_eq!(read(marked.as_bytes().chunks(1).collect()).await, whole);
-    }
-
-    #[tokio::test]
-    async fn words_that_came_together_are_passed_on_together() {
-        let delta = |words: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{words}\"}}}}]}}\n\n");
-        let end =
-            "data: {\"choices\":[{\"delta\":{\"content\":\"!\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
-        let long = "x".repeat(MANY_WORDS);
-        let sent = [delta("Zwölf"), delta(" Tage"), delta(&long), delta("y"), end.to_owned()].concat();
-        let body = reqwest::Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>(sent)]));
-        let words: Vec<String> = chunks(http::Response::new(body).into(), true)
-            .map(|chunk| chunk.expect("a good answer").text().expect("words"))
-            .collect()
-            .await;
-        assert_eq!(words, [format!("Zwölf Tage{long}"), "y".to_owned(), "!".to_owned()]);
     }
 
     #[tokio::test]

@@ -160,24 +160,6 @@ impl Chunk {
         delta.content.as_ref().or(delta.refusal.as_ref()).filter(|text| !text.is_empty()).cloned()
     }
 
-    /// The words, where there is nothing else in the chunk.
-    pub(super) fn only_words(&self) -> Option<&str> {
-        let [Choice { index: 0, delta: Some(delta), finish_reason: None, .. }] = self.choices.as_deref()? else {
-            return None;
-        };
-        let has_more = self.usage.is_some() || delta.refusal.is_some() || delta.tool_calls.is_some();
-        delta.content.as_deref().filter(|_| !has_more && self.reason_to_stop().is_none())
-    }
-
-    /// Adds the words of the chunk that comes after.
-    pub(super) fn add(&mut self, next: &Self) {
-        let delta = self.choices.as_deref_mut().and_then(|choices| choices.first_mut()?.delta.as_mut());
-        let content = delta.and_then(|delta| delta.content.as_mut());
-        if let (Some(content), Some(words)) = (content, next.only_words()) {
-            content.push_str(words);
-        }
-    }
-
     /// Parts of the calls that the first choice makes.
     pub(super) fn tool_calls(&mut self) -> Vec<ToolCallDelta> {
         let choices = self.choices.as_mut().into_iter().flatten().filter(|choice| choice.index == 0);
