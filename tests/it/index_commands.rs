@@ -285,8 +285,6 @@ async fn an_interrupted_rebuild_goes_on_where_it_was() {
         () = stop.notified() => {}
         ended = test.app.ingest.rebuild(&test.app.records, false, step) => panic!("it was to be interrupted: {ended:?}"),
     }
-    let made = usize::try_from(test.app.records.count("rebuild").await.unwrap()).unwrap();
-    assert!((3..10).contains(&made), "{made}");
     let next = test.again(&[]);
     let begun = std::sync::Mutex::new(Vec::new());
     let step = |step: RebuildStep<'_>| {
@@ -295,7 +293,10 @@ async fn an_interrupted_rebuild_goes_on_where_it_was() {
         }
     };
     let rebuilt = next.ingest.rebuild(&next.records, false, step).await.unwrap();
-    assert_eq!(*begun.lock().unwrap(), [(10, made)]);
+    let begun = begun.into_inner().unwrap();
+    let [(10, made)] = begun[..] else { panic!("{begun:?}") };
+    // What was being written when it was interrupted may be there, too.
+    assert!((3..10).contains(&made), "{made}");
     assert_eq!((rebuilt.made_before, rebuilt.indexed), (made, 10 - made));
     assert!(next.ingest.ledger.all().await.unwrap().iter().all(|row| row.state == State::Indexed));
     let anew = next.ingest.rebuild(&next.records, false, |_| ()).await.unwrap();
